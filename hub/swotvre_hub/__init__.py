@@ -1,0 +1,1 @@
+"""The hub of swot-vre: settings, sessions, spawners and the command line."""

@@ -1,0 +1,39 @@
+"""The errors of the hub side: one root, one class per thing that a caller can do differently."""
+
+from __future__ import annotations
+
+
+class VreError(Exception):
+    """Something a person can mend; the message says what was received, what was expected and what to do."""
+
+
+class SettingsError(VreError):
+    """A settings file that cannot be used."""
+
+
+class SessionRequestError(VreError):
+    """What a user asked for cannot be given."""
+
+
+class UnknownSessionOptionError(SessionRequestError):
+    """``user_options`` hold a key that no session knows."""
+
+
+class UnknownSessionSizeError(SessionRequestError):
+    """The named session size does not exist."""
+
+
+class SessionSizeUnavailableError(SessionRequestError):
+    """The session size exists, but this machine cannot hold it."""
+
+
+class WalltimeError(SessionRequestError):
+    """The asked duration is not one that the size allows."""
+
+
+class UserNameError(SessionRequestError):
+    """A user name that cannot name a folder and an account."""
+
+
+class SetupError(VreError):
+    """The installation lacks something: a program, a port, space."""
