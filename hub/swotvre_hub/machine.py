@@ -1,0 +1,40 @@
+"""What this machine has: cores and memory that sessions may use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+#: A machine sold with 8 GiB reports a little less: firmware and kernel keep some of it.
+RESERVED_BY_FIRMWARE = 0.1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Resources of one machine."""
+
+    #: CPU cores that this process may run on.
+    cores: int
+    #: Memory in bytes.
+    memory_bytes: int
+
+    @property
+    def memory_gib(self) -> float:
+        """Memory in GiB."""
+        return self.memory_bytes / 2**30
+
+    def lacks(self, cores: int, memory_gib: int) -> str | None:
+        """Return in words why ``cores`` and ``memory_gib`` do not fit, or None when they do."""
+        missing = []
+        if cores > self.cores:
+            missing.append(f"{cores} cores; this machine has {self.cores}")
+        if memory_gib * (1 - RESERVED_BY_FIRMWARE) > self.memory_gib:
+            missing.append(f"{memory_gib} GiB of memory; this machine has {self.memory_gib:.0f}")
+        return f"needs {' and '.join(missing)}" if missing else None
+
+
+def measure_machine() -> Machine:
+    """Return what this process may use of the machine that it runs on."""
+    return Machine(cores=len(os.sched_getaffinity(0)), memory_bytes=psutil.virtual_memory().total)

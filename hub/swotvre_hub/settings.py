@@ -1,0 +1,275 @@
+"""The settings of a site: the schema of ``vre.yaml``, read once into frozen models.
+
+``defaults.yaml`` beside this file holds every default; a top-level key of ``vre.yaml`` replaces the default block as a
+whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib.resources import files
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from swotvre_hub.errors import SettingsError
+from swotvre_hub.settings_problems import SettingsProblem, problems_of
+from swotvre_hub.yaml_reading import read_yaml_mapping
+
+SIZE_NAME = r"^[a-z][a-z0-9-]{0,30}$"
+
+PositiveHours = Annotated[float, Field(gt=0, le=24 * 31, allow_inf_nan=False)]
+PositiveMinutes = Annotated[float, Field(gt=0, le=7 * 24 * 60, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=SIZE_NAME)]
+
+
+class Block(BaseModel):
+    """One block of the settings file: frozen, and no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Site(Block):
+    """Who runs this installation."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="Name shown on every page.")
+    support: str = Field(description="Address that users are told to write to; empty: none is shown.")
+
+
+class Hub(Block):
+    """Where the hub listens."""
+
+    address: str = Field(description="IP address that the hub's public port is bound to.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="The hub's public TCP port.")
+    base_url: Annotated[str, Field(pattern=r"^/([A-Za-z0-9._~-]+/)*$")] = Field(
+        description="URL path under which everything is served; begins and ends with a slash."
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        try:
+            ip_address(value)
+        except ValueError as error:
+            raise ValueError("an IP address, for example 127.0.0.1 or 0.0.0.0") from error
+        return value
+
+
+class Auth(Block):
+    """Who may log in."""
+
+    user_name_pattern: str = Field(
+        description="Regular expression that a whole user name must match; a name becomes a folder and part of a URL."
+    )
+    admins: tuple[str, ...] = Field(description="User names that may open the admin page with the admin password.")
+
+    @field_validator("user_name_pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"a regular expression that compiles ({error})") from error
+        return value
+
+    @field_validator("admins", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _admins_have_names(self) -> Self:
+        for name in self.admins:
+            if re.fullmatch(self.user_name_pattern, name) is None:
+                raise ValueError(f"admins that match user_name_pattern {self.user_name_pattern!r}, not {name!r}")
+        return self
+
+
+class SessionSize(Block):
+    """Resources of one interactive session."""
+
+    title: Annotated[str, Field(min_length=1, max_length=30)] = Field(description="Name on the launch page.")
+    cores: Annotated[int, Field(ge=1, le=4096)] = Field(description="CPU cores (PBS ``ncpus``).")
+    memory_gib: Annotated[int, Field(ge=1, le=65536)] = Field(
+        description="Memory in GiB (PBS ``mem``; one PBS gb is 2**30 bytes)."
+    )
+    max_walltime_hours: PositiveHours = Field(description="Longest duration that a user may ask for, in hours.")
+    good_for: Annotated[str, Field(max_length=120)] = Field(description="What the size is good for, in a few words.")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory in bytes."""
+        return self.memory_gib * 2**30
+
+    @property
+    def max_walltime(self) -> timedelta:
+        """Longest duration of a session of this size."""
+        return timedelta(hours=self.max_walltime_hours)
+
+
+class Sessions(Block):
+    """What every session has in common."""
+
+    default_size: Name = Field(description="Size that is preselected for a user's first session.")
+    default_walltime_hours: PositiveHours = Field(description="Duration that is preselected, in hours.")
+    walltime_choices_hours: tuple[PositiveHours, ...] = Field(
+        min_length=1, description="Durations offered on the launch page, in hours."
+    )
+    workspace: str = Field(
+        description="Folder of a user's files; ``{username}`` is replaced. Empty: ``home/{username}`` in the state folder."
+    )
+    start_timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
+        description="A session that does not answer within this time has failed to start."
+    )
+    fork_server: bool = Field(
+        description="Start sessions from a process that has imported JupyterLab already (fast), or each from scratch."
+    )
+
+    @field_validator("walltime_choices_hours", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("workspace")
+    @classmethod
+    def _is_one_per_user(cls, value: str) -> str:
+        if value and (not value.startswith("/") or "{username}" not in value):
+            raise ValueError("empty, or an absolute path that holds {username}")
+        return value
+
+
+class Idle(Block):
+    """When a session that nobody and nothing uses is ended."""
+
+    enabled: bool = Field(description="End idle sessions at all.")
+    timeout_minutes: PositiveMinutes = Field(
+        description="A session is ended when no kernel, terminal or user did anything for so long; an open page is no use."
+    )
+    warning_minutes: PositiveMinutes = Field(description="The user is told so long before the end.")
+    check_every_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(description="Time between two looks.")
+
+    @model_validator(mode="after")
+    def _warns_before_the_end(self) -> Self:
+        if self.warning_minutes >= self.timeout_minutes:
+            raise ValueError(
+                f"warning_minutes below timeout_minutes ({self.timeout_minutes:g}), not {self.warning_minutes:g}"
+            )
+        return self
+
+
+class Kernels(Block):
+    """Which kernels sessions offer."""
+
+    prefix: str = Field(description="Folder of the built kernels. Empty: ``kernels`` of the state folder.")
+    install: tuple[Name, ...] = Field(min_length=1, description="Kernels that ``swot-vre up`` builds.")
+    default: Name = Field(description="Kernel of a new notebook, and of Dask clusters.")
+
+    @field_validator("install", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _default_is_installed(self) -> Self:
+        if self.default not in self.install:
+            raise ValueError(f"a default among install ({', '.join(self.install)}), not {self.default!r}")
+        return self
+
+
+class Datalake(Block):
+    """Where the data lie."""
+
+    url: Annotated[str, Field(pattern=r"^(|/.*|file:///.*|s3://[^/]+.*)$")] = Field(
+        description="Absolute folder, or ``s3://bucket/prefix``. Empty: the sample datalake of the state folder."
+    )
+    storage_options: dict[str, Any] = Field(
+        description="fsspec storage options, for S3 for example ``{endpoint_url: ..., anon: true}``; every session gets them."
+    )
+
+
+class GatewaySettings(Block):
+    """Dask Gateway: clusters for users."""
+
+    enabled: bool = Field(description="Run Dask Gateway beside the hub.")
+    idle_timeout_minutes: PositiveMinutes = Field(description="A cluster that computed nothing for so long is ended.")
+    max_workers: Annotated[int, Field(ge=1, le=10000)] = Field(description="Most workers of one cluster.")
+    default_size: Name = Field(description="Size of a worker unless the user chooses another.")
+
+
+class Settings(Block):
+    """All settings of a site."""
+
+    site: Site
+    hub: Hub
+    engine: Literal["local"] = Field(description="What runs the sessions.")
+    auth: Auth
+    sizes: dict[Name, SessionSize] = Field(min_length=1, description="Session sizes by name, in the order shown.")
+    sessions: Sessions
+    idle: Idle
+    kernels: Kernels
+    datalake: Datalake
+    gateway: GatewaySettings
+
+    @model_validator(mode="after")
+    def _sizes_exist(self) -> Self:
+        known = ", ".join(self.sizes)
+        for key, name in (
+            ("sessions.default_size", self.sessions.default_size),
+            ("gateway.default_size", self.gateway.default_size),
+        ):
+            if name not in self.sizes:
+                raise ValueError(f"{key} among the sizes ({known}), not {name!r}")
+        size = self.sizes[self.sessions.default_size]
+        if self.sessions.default_walltime_hours > size.max_walltime_hours:
+            raise ValueError(
+                f"sessions.default_walltime_hours of at most {size.max_walltime_hours:g}, the longest of size "
+                f"{self.sessions.default_size!r}, not {self.sessions.default_walltime_hours:g}"
+            )
+        return self
+
+
+def read_defaults() -> dict[str, Any]:
+    """Return the content of ``defaults.yaml``, anew at each call."""
+    resource = files("swotvre_hub") / "defaults.yaml"
+    return read_yaml_mapping(resource.read_text(encoding="utf-8"), "defaults.yaml")
+
+
+def load_settings(site_file: Path | None = None) -> Settings:
+    """Return the settings: the defaults, with the top-level keys of ``site_file`` in their place.
+
+    Args:
+        site_file: ``vre.yaml`` of the site, or None for the defaults alone.
+
+    Raises:
+        SettingsError: with one paragraph per fault: file, key, received, expected.
+    """
+    settings, problems = examine_settings(site_file)
+    if settings is None:
+        raise SettingsError("\n\n".join(str(problem) for problem in problems))
+    return settings
+
+
+def examine_settings(site_file: Path | None) -> tuple[Settings | None, list[SettingsProblem]]:
+    """Return the settings and no problem, or None and every problem of ``site_file``."""
+    values = read_defaults()
+    source = "defaults.yaml"
+    if site_file is not None:
+        source = str(site_file)
+        try:
+            text = site_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{site_file} cannot be read: {error}; expected a YAML file in UTF-8") from error
+        values = merge_top_level(values, read_yaml_mapping(text, source))
+    try:
+        return Settings.model_validate(values), []
+    except ValidationError as error:
+        return None, problems_of(error, Settings, source)
+
+
+def merge_top_level(defaults: Mapping[str, Any], site: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``defaults`` with every top-level key of ``site`` replaced as a whole."""
+    return {**defaults, **site}
