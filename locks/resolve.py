@@ -20,7 +20,7 @@ LOCKS = {
     "lab": ["--extra", "lab", "../pyproject.toml"],
     "dev": [
         *("--extra", "hub", "--extra", "lab"),
-        *("--group", "test", "--group", "lint", "--group", "docs"),
+        *("--group", "../pyproject.toml:test", "--group", "../pyproject.toml:lint", "--group", "../pyproject.toml:docs"),
         "../pyproject.toml",
     ],
     "kernel-test": ["kernel-test.in"],
