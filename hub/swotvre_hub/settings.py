@@ -120,7 +120,7 @@ class Sessions(Block):
         min_length=1, description="Durations offered on the launch page, in hours."
     )
     workspace: str = Field(
-        description="Folder of a user's files; ``{username}`` is replaced. Empty: ``home/{username}`` in the state folder."
+        description="Folder of a user's files; ``{username}`` is replaced. Empty: below the state folder."
     )
     start_timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
         description="A session that does not answer within this time has failed to start."
@@ -147,7 +147,7 @@ class Idle(Block):
 
     enabled: bool = Field(description="End idle sessions at all.")
     timeout_minutes: PositiveMinutes = Field(
-        description="A session is ended when no kernel, terminal or user did anything for so long; an open page is no use."
+        description="A session is ended when no kernel, terminal or user did anything for so long."
     )
     warning_minutes: PositiveMinutes = Field(description="The user is told so long before the end.")
     check_every_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(description="Time between two looks.")
@@ -187,7 +187,7 @@ class Datalake(Block):
         description="Absolute folder, or ``s3://bucket/prefix``. Empty: the sample datalake of the state folder."
     )
     storage_options: dict[str, Any] = Field(
-        description="fsspec storage options, for S3 for example ``{endpoint_url: ..., anon: true}``; every session gets them."
+        description="fsspec storage options, for S3 ``{endpoint_url: ..., anon: true}``; every session gets them."
     )
 
 

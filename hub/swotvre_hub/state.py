@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swotvre_hub.errors import SetupError
-from swotvre_hub.settings import Settings
+from swotvre_hub.settings import Settings, load_settings
 
 #: Names the state folder for every process of an installation.
 STATE_VARIABLE = "SWOTVRE_STATE"
+#: A port chosen on the command line, for every process of this start.
+PORT_VARIABLE = "SWOTVRE_PORT"
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,16 @@ class State:
 def find_state(option: str | None = None) -> State:
     """Return the state folder: the option, else ``SWOTVRE_STATE``, else ``.vre`` of the current folder."""
     return State(Path(option or os.environ.get(STATE_VARIABLE) or ".vre").absolute())
+
+
+def load_installed_settings(state: State) -> Settings:
+    """Return the settings of the installation in ``state``, with the port that this start was given.
+
+    Raises:
+        SettingsError: when ``vre.yaml`` is at fault.
+    """
+    settings = load_settings(state.site_file)
+    port = os.environ.get(PORT_VARIABLE)
+    if not port:
+        return settings
+    return settings.model_copy(update={"hub": settings.hub.model_copy(update={"port": int(port)})})

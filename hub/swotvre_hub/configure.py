@@ -1,0 +1,80 @@
+"""Settings -> JupyterHub's configuration: one function per block, which only assigns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets.config import Config
+
+from swotvre_hub.auth import configure_auth
+from swotvre_hub.gateway import gateway_roles, gateway_service, session_environment
+from swotvre_hub.pages import configure_pages
+from swotvre_hub.ports import LOOPBACK, recorded_ports
+from swotvre_hub.processes import SERVICE_ROLE, service_mark
+from swotvre_hub.services import idle_roles, idle_service
+from swotvre_hub.settings import Settings
+from swotvre_hub.spawner.local import LocalSpawner
+from swotvre_hub.state import State
+
+
+def configure(c: Config, settings: Settings, state: State) -> None:
+    """Set everything that the settings decide."""
+    configure_hub(c, settings, state)
+    configure_proxy(c, settings, state)
+    configure_auth(c, settings, state)
+    configure_sessions(c, settings, state)
+    configure_services(c, settings, state)
+    configure_pages(c, settings, state)
+
+
+def configure_hub(c: Config, settings: Settings, state: State) -> None:
+    """Say where the hub listens and where it keeps its database."""
+    hub = c.JupyterHub
+    hub.bind_url = f"http://{_bracket(settings.hub.address)}:{settings.hub.port}{settings.hub.base_url}"
+    hub.hub_bind_url = f"http://{LOOPBACK}:{recorded_ports(state).hub}"
+    hub.db_url = f"sqlite:///{state.run / 'jupyterhub.sqlite'}"
+    hub.upgrade_db = True
+    # Ctrl-C ends what was started; a killed hub cleans nothing up, so its sessions live on.
+    hub.cleanup_servers = True
+    hub.cleanup_proxy = True
+    # A user sees at the next page what ended meanwhile, not half a minute later.
+    c.Spawner.poll_interval = 5
+
+
+def configure_proxy(c: Config, settings: Settings, state: State) -> None:
+    """Run the proxy that ``swot-vre up`` installed."""
+    proxy = c.ConfigurableHTTPProxy
+    proxy.command = [str(state.root / "node" / "proxy")]
+    proxy.api_url = f"http://{LOOPBACK}:{recorded_ports(state).proxy_api}"
+    proxy.pid_file = str(state.run / "proxy.pid")
+
+
+def configure_sessions(c: Config, settings: Settings, state: State) -> None:
+    """Run sessions by the engine of the settings."""
+    c.JupyterHub.spawner_class = LocalSpawner
+    c.SessionMixin.settings = settings
+    c.SessionMixin.state = state
+    c.Spawner.start_timeout = settings.sessions.start_timeout_seconds
+    c.Spawner.http_timeout = settings.sessions.start_timeout_seconds
+    c.Spawner.environment = session_environment(settings, state)
+
+
+def configure_services(c: Config, settings: Settings, state: State) -> None:
+    """Start Dask Gateway and the watch over idle sessions beside the hub."""
+    services: list[dict[str, Any]] = []
+    roles: list[dict[str, Any]] = []
+    if settings.gateway.enabled:
+        services.append(gateway_service(settings, state))
+        roles.extend(gateway_roles(settings, state))
+    if settings.idle.enabled:
+        services.append(idle_service(settings, state))
+        roles.extend(idle_roles(settings, state))
+    mark = service_mark(state, SERVICE_ROLE)
+    c.JupyterHub.services = [
+        {**service, "environment": {**service.get("environment", {}), **mark}} for service in services
+    ]
+    c.JupyterHub.load_roles = roles
+
+
+def _bracket(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,98 @@
+"""TCP ports: the public one that the site chose, and internal ones that stay the same from start to start."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from swotvre_hub.errors import SetupError
+from swotvre_hub.state import State
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class InternalPorts:
+    """Ports on loopback between the parts of one installation."""
+
+    #: The hub's own API. A session that outlives a killed hub finds the next one here.
+    hub: int
+    #: The API of the proxy.
+    proxy_api: int
+
+
+def ensure_port_is_free(address: str, port: int) -> None:
+    """Refuse to go on when ``port`` cannot be bound.
+
+    Raises:
+        SetupError: with who holds the port, where the machine lets us see it.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise SetupError(
+                f"port {port} on {address} cannot be used ({error.strerror}{_holder(port)}); expected a free port: "
+                f"end that program, or choose another port: 'make up PORT={port + 10}', or hub.port in vre.yaml"
+            ) from error
+
+
+def internal_ports(state: State) -> InternalPorts:
+    """Return the internal ports of the installation: those of the last start if nobody else took them, else new ones."""
+    path = state.run / "ports.json"
+    ports = _read(path)
+    if ports is None or not all(_is_free(port) for port in asdict(ports).values()):
+        ports = InternalPorts(*_free_ports(2))
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(ports)), encoding="ascii")
+        partial.rename(path)
+    return ports
+
+
+def recorded_ports(state: State) -> InternalPorts:
+    """Return the internal ports that the last start chose, whoever holds them now."""
+    return _read(state.run / "ports.json") or internal_ports(state)
+
+
+def _read(path: Path) -> InternalPorts | None:
+    try:
+        return InternalPorts(**json.loads(path.read_text(encoding="ascii")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError, TypeError):
+            return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _holder(port: int) -> str:
+    """Return ``, by PROGRAM (pid N)`` for the process that listens on ``port``, or nothing where we may not know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f", held by {psutil.Process(connection.pid).name()} with pid {connection.pid}"
+    except psutil.Error:
+        return ""
+    return ""
