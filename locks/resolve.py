@@ -20,7 +20,7 @@ LOCKS = {
     "lab": ["--extra", "lab", "../pyproject.toml"],
     "dev": [
         *("--extra", "hub", "--extra", "lab"),
-        *("--group", "../pyproject.toml:test", "--group", "../pyproject.toml:lint", "--group", "../pyproject.toml:docs"),
+        *(f"--group=../pyproject.toml:{group}" for group in ("test", "lint", "docs")),
         "../pyproject.toml",
     ],
     "kernel-test": ["kernel-test.in"],
@@ -31,10 +31,10 @@ def main() -> int:
     """Write every lock; return the first exit code that is not 0."""
     environment = {**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "make locks"}
     for name, source in LOCKS.items():
-        command = ["uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.12"]
-        command += ["--no-emit-index-url", "--no-emit-find-links", "--output-file", f"{name}.txt", *sys.argv[1:], *source]
         # uv stands beside the interpreter of the environment that runs this.
-        command[0] = str(Path(sys.executable).parent / "uv")
+        command = [str(Path(sys.executable).parent / "uv"), "pip", "compile", "--quiet", "--python-version", "3.12"]
+        command += ["--universal", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links"]
+        command += ["--output-file", f"{name}.txt", *sys.argv[1:], *source]
         code = subprocess.run(command, cwd=FOLDER, env=environment, check=False).returncode
         if code:
             return code

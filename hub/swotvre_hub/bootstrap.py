@@ -30,7 +30,6 @@ OTHER_PLACES = (
     "~/.pyenv/versions/3.12*/bin",
     "/usr/local/bin",
     "/opt/python*/bin",
-    "~/miniforge3/envs/*/bin",
     "~/.local/bin",
 )
 
@@ -77,7 +76,7 @@ def find_python(uv: Path, state: Path) -> Path:
     if found.returncode == 0:
         return Path(found.stdout.strip())
     for pattern in OTHER_PLACES:
-        pattern = os.path.expanduser(pattern)  # noqa: PTH111
+        pattern = os.path.expanduser(pattern)
         for folder in sorted(Path("/").glob(pattern.lstrip("/")), reverse=True):
             candidate = folder / f"python{PYTHON_VERSION}"
             if os.access(str(candidate), os.X_OK) and _version(candidate) == PYTHON_VERSION:
@@ -149,7 +148,7 @@ def only_one(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print("another run sets up this folder; waiting for it", flush=True)  # noqa: T201
+            print("another run sets up this folder; waiting for it", flush=True)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -196,7 +195,7 @@ def _remove_tree(folder: Path) -> None:
         return
     for parent, _, _ in os.walk(str(folder)):
         with contextlib.suppress(OSError):
-            os.chmod(parent, stat.S_IRWXU)  # noqa: PTH101
+            os.chmod(parent, stat.S_IRWXU)
     shutil.rmtree(str(folder))
 
 
@@ -230,10 +229,10 @@ def main(arguments: list[str]) -> int:
             uv = ensure_uv(state)
             for name in args.environments:
                 if not (state / "env" / name / ".complete").exists():
-                    print(f"making the environment {name!r} from its lock ...", flush=True)  # noqa: T201
+                    print(f"making the environment {name!r} from its lock ...", flush=True)
                 ensure_environment(name, state, uv)
             if time.monotonic() - started > 1:
-                print(f"environments ready after {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201
+                print(f"environments ready after {time.monotonic() - started:.0f} s", flush=True)
     except BootstrapError as error:
         print(f"swot-vre: {error}", file=sys.stderr)
         return 2

@@ -43,7 +43,7 @@ def ensure_port_is_free(address: str, port: int) -> None:
 
 
 def internal_ports(state: State) -> InternalPorts:
-    """Return the internal ports of the installation: those of the last start if nobody else took them, else new ones."""
+    """Return the internal ports of the installation: those of the last start if they are still free."""
     path = state.run / "ports.json"
     ports = _read(path)
     if ports is None or not all(_is_free(port) for port in asdict(ports).values()):
@@ -91,7 +91,8 @@ def _holder(port: int) -> str:
     """Return ``, by PROGRAM (pid N)`` for the process that listens on ``port``, or nothing where we may not know."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            local = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and local and local[1] == port and connection.pid:
                 return f", held by {psutil.Process(connection.pid).name()} with pid {connection.pid}"
     except psutil.Error:
         return ""

@@ -34,7 +34,7 @@ def find_processes(state: State, roles: Iterable[str]) -> Iterator[psutil.Proces
 
 
 def end_processes(processes: Iterable[psutil.Process], patience_seconds: float) -> int:
-    """Ask ``processes`` to end, and force those that have not after ``patience_seconds``; return how many there were."""
+    """Ask ``processes`` to end, force those that have not after ``patience_seconds``; return how many."""
     asked = []
     for process in processes:
         try:
