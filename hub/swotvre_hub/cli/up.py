@@ -18,7 +18,6 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from swotvre_hub.auth import ensure_passwords, read_password, user_password_file
 from swotvre_hub.bootstrap import BootstrapError, ensure_state, only_one
 from swotvre_hub.errors import SetupError
 from swotvre_hub.hub_process import (
@@ -30,6 +29,7 @@ from swotvre_hub.hub_process import (
     stop_hub,
     wait_until_ready,
 )
+from swotvre_hub.passwords import ensure_passwords, read_password, user_password_file
 from swotvre_hub.ports import ensure_port_is_free, internal_ports
 from swotvre_hub.provision import Progress as ReportProgress
 from swotvre_hub.provision import ensure_datalake, ensure_kernels, ensure_session_parts
