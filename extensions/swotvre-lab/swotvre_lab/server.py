@@ -1,0 +1,62 @@
+"""The single-user server of a session: JupyterLab behind JupyterHub's login."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.paths import jupyter_data_dir
+from jupyterhub.singleuser.extension import JupyterHubSingleUser
+from traitlets import default
+
+#: Server extensions of the environment that a session does not use: the classic notebook's configuration, and a
+#: bridge to language servers, which looks for a dozen programs at each start.
+UNUSED_EXTENSIONS = ("notebook_shim", "jupyter_lsp")
+
+
+class SessionKernelSpecManager(KernelSpecManager):  # type: ignore[misc]
+    """Kernels that were built for users, and users' own: not the interpreter that JupyterLab itself runs in."""
+
+    @default("kernel_dirs")
+    def _kernel_dirs_default(self) -> list[str]:
+        offered = [name for name in os.environ.get("JUPYTER_PATH", "").split(os.pathsep) if name]
+        return [os.path.join(folder, "kernels") for folder in (jupyter_data_dir(), *offered)]  # noqa: PTH118
+
+    @default("ensure_native_kernel")
+    def _ensure_native_kernel_default(self) -> bool:
+        return False
+
+
+def server_arguments(environment: Mapping[str, str]) -> list[str]:
+    """Return what every session sets, as arguments of Jupyter Server: a user's own files cannot change it."""
+    arguments = [
+        "--ServerApp.allow_root=True",
+        # No other host is asked at a start: neither for news nor for a newer version.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]
+    if has_offered_kernels(environment):
+        arguments.append(f"--ServerApp.kernel_spec_manager_class={__name__}.SessionKernelSpecManager")
+        if name := environment.get("SWOTVRE_DEFAULT_KERNEL"):
+            arguments.append(f"--MultiKernelManager.default_kernel_name={name}")
+    return arguments
+
+
+def has_offered_kernels(environment: Mapping[str, str]) -> bool:
+    """Return whether ``JUPYTER_PATH`` holds a kernel; without one the server's own interpreter has to do."""
+    folders = [name for name in environment.get("JUPYTER_PATH", "").split(os.pathsep) if name]
+    return any(os.path.isdir(os.path.join(name, "kernels")) for name in folders)  # noqa: PTH112, PTH118
+
+
+def serve() -> None:
+    """Run the server until it is told to stop."""
+    extensions = {
+        JupyterHubSingleUser.get_extension_package(): True,
+        "swotvre_lab": True,
+        **dict.fromkeys(UNUSED_EXTENSIONS, False),
+    }
+    server_app = JupyterHubSingleUser.make_serverapp(jpserver_extensions=extensions)
+    server_app.initialize(argv=server_arguments(os.environ), starter_extension=JupyterHubSingleUser.name)
+    server_app.start()
