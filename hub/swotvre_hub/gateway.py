@@ -1,0 +1,145 @@
+"""Dask Gateway as the hub sees it: a service that the hub starts, who may use it, and what a session must know."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.roles import get_default_roles
+
+from swotvre_hub.errors import SetupError
+from swotvre_hub.ports import LOOPBACK
+from swotvre_hub.services import local_address
+from swotvre_hub.settings import Settings
+from swotvre_hub.state import STATE_VARIABLE, State
+
+SERVICE_NAME = "dask-gateway"
+#: Lets a token in: that of a user and that of a session.
+ACCESS_SCOPE = f"access:services!service={SERVICE_NAME}"
+#: A gateway that ends stops its clusters first: its port is worth waiting for, for the sessions that know it.
+PORT_PATIENCE_SECONDS = 5.0
+
+
+def gateway_service(settings: Settings, state: State) -> dict[str, Any]:
+    """Return the gateway's entry of ``JupyterHub.services``, and reserve its port.
+
+    Raises:
+        SetupError: when the state folder cannot keep the port.
+    """
+    return {
+        "name": SERVICE_NAME,
+        "url": f"http://{LOOPBACK}:{reserve_gateway_port(state)}",
+        "command": [sys.executable, "-m", "swotvre_hub.gateway_server"],
+        "environment": {STATE_VARIABLE: str(state.root)},
+        "cwd": str(state.run),
+        # A user who opens the dashboard of a cluster is in the hub already.
+        "oauth_no_confirm": True,
+        "display": False,
+    }
+
+
+def gateway_roles(settings: Settings, state: State) -> list[dict[str, Any]]:
+    """Return the hub's roles ``user`` and ``server``, with access to the gateway added."""
+    return [
+        {**role, "scopes": [*role["scopes"], ACCESS_SCOPE]}
+        for role in get_default_roles()
+        if role["name"] in {"user", "server"}
+    ]
+
+
+def session_environment(settings: Settings, state: State) -> dict[str, str]:
+    """Return what makes ``dask_gateway.Gateway()`` work in a session without arguments; empty without a gateway."""
+    if not settings.gateway.enabled:
+        return {}
+    prefix = service_prefix(settings)
+    return {
+        "DASK_GATEWAY__ADDRESS": f"{local_address(settings)}{prefix}",
+        "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{LOOPBACK}:{reserve_gateway_port(state)}",
+        # A path: the link to a dashboard then works under whichever name the browser reached the hub.
+        "DASK_GATEWAY__PUBLIC_ADDRESS": prefix,
+        "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+    }
+
+
+def service_prefix(settings: Settings) -> str:
+    """Return the URL path of the gateway, without a slash at its end."""
+    return f"{settings.hub.base_url}services/{SERVICE_NAME}"
+
+
+@functools.cache
+def reserve_gateway_port(state: State) -> int:
+    """Return the port for the gateway that this hub will start, the same at each call.
+
+    It is that of the last start, which sessions that outlived a killed hub know, or a free one.
+
+    Raises:
+        SetupError: when the state folder cannot keep it.
+    """
+    try:
+        state.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        port = _kept_port(state)
+        if port is None or not _becomes_free(port):
+            port = _free_port()
+        _port_file(state).write_text(f"{port}\n", encoding="ascii")
+    except OSError as error:
+        raise SetupError(
+            f"the port of Dask Gateway cannot be kept in {_port_file(state)}: {error}; "
+            "make the folder writable, or set gateway.enabled to false"
+        ) from error
+    return port
+
+
+def read_gateway_port(state: State) -> int:
+    """Return the port that was reserved for the gateway.
+
+    Raises:
+        SetupError: when none was.
+    """
+    port = _kept_port(state)
+    if port is None:
+        raise SetupError(
+            f"no port of Dask Gateway in {_port_file(state)}: expected a number from 1024 to 65535; restart the hub"
+        )
+    return port
+
+
+def _port_file(state: State) -> Path:
+    return state.run / "dask-gateway.port"
+
+
+def _kept_port(state: State) -> int | None:
+    try:
+        port = int(_port_file(state).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return port if 1024 <= port <= 65535 else None
+
+
+def _becomes_free(port: int) -> bool:
+    deadline = time.monotonic() + PORT_PATIENCE_SECONDS
+    while not _is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        port: int = listener.getsockname()[1]
+        return port
