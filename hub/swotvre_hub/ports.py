@@ -47,7 +47,7 @@ def internal_ports(state: State) -> InternalPorts:
     path = state.run / "ports.json"
     ports = _read(path)
     if ports is None or not all(_is_free(port) for port in asdict(ports).values()):
-        ports = InternalPorts(*_free_ports(2))
+        ports = InternalPorts(*free_ports(2))
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(ports)), encoding="ascii")
         partial.rename(path)
@@ -76,7 +76,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ``count`` ports of loopback that nobody listens on."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

@@ -1,0 +1,183 @@
+"""Every test, with what it needs: ``make test``.  The speed comparisons: ``make bench``.
+
+Runs in the development environment. As root it installs the Debian packages that the browser tests need; otherwise
+those tests are skipped, and say so. Prints at the end how many tests ran, and each skip with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+BOOTSTRAP = CHECKOUT / "hub" / "swotvre_hub" / "bootstrap.py"
+STATE = Path(os.environ.get("SWOTVRE_STATE", CHECKOUT / ".vre")).absolute()
+#: Debian packages of the browser tests: program -> package.
+DEBIAN = {"chromium": "chromium"}
+
+
+@dataclass
+class Tally:
+    """What came of the tests so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    #: Skipped test -> its reason.
+    skips: list[tuple[str, str]] = field(default_factory=list)
+
+    def read(self, report: Path) -> None:
+        """Add the tests of a JUnit ``report``."""
+        if not report.exists():
+            self.counts["failed"] += 1
+            return
+        for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314  (written by pytest a moment ago)
+            skip = case.find("skipped")
+            if skip is not None:
+                self.counts["skipped"] += 1
+                self.skips.append((f"{case.get('classname')}::{case.get('name')}", skip.get("message", "")))
+            elif case.find("failure") is not None or case.find("error") is not None:
+                self.counts["failed"] += 1
+            else:
+                self.counts["passed"] += 1
+
+    def print(self) -> None:
+        """Print the skips by reason, then one line that counts."""
+        by_reason = Counter(reason for _, reason in self.skips)
+        for reason, count in by_reason.most_common():
+            print(f"skipped {count}: {reason}")
+        print("total: {passed} passed, {failed} failed, {skipped} skipped".format_map(_Zero(self.counts)))
+
+
+class _Zero(dict[str, int]):
+    def __missing__(self, key: str) -> int:
+        return 0
+
+
+def install_debian_packages() -> None:
+    """Install what the browser tests need and the machine lacks; only root can, others skip those tests."""
+    missing = [package for program, package in DEBIAN.items() if shutil.which(program) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(f"not root, or no Debian: {', '.join(missing)} cannot be installed; the tests that need it are skipped")
+        return
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], env=environment, check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing],
+        env=environment,
+        check=False,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def install_everything() -> None:
+    """Install what ``make up`` installs, and the environment of the kernel's tests."""
+    hub = STATE / "env" / "hub" / "bin"
+    subprocess.run([sys.executable, str(BOOTSTRAP), "hub"], check=True)
+    subprocess.run([str(hub / "swot-vre"), "up", "--only-install", "--state", str(STATE)], check=True)
+    subprocess.run([sys.executable, str(BOOTSTRAP), "kernel-test"], check=True)
+
+
+def kernel_python() -> Path:
+    """Return the interpreter of the active kernel."""
+    code = (
+        "from swotvre_hub.state import find_state, load_installed_settings as s; "
+        "state = find_state(); print(state.kernel_python(s(state)))"
+    )
+    python = STATE / "env" / "hub" / "bin" / "python"
+    environment = {**os.environ, "SWOTVRE_STATE": str(STATE)}
+    done = subprocess.run([python, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    return Path(done.stdout.strip())
+
+
+def see_kernel_packages(kernel: Path) -> Path:
+    """Show the checkout's catalogs and the kernel's packages to the kernel's tests; return their interpreter."""
+    python = STATE / "env" / "kernel-test" / "bin" / "python"
+    site = next((STATE / "env" / "kernel-test" / "lib").glob("python3.*/site-packages"))
+    packages = next((kernel.parents[1] / "lib").glob("python3.*/site-packages"))
+    lines = [str(CHECKOUT / "catalogs"), f"import site; site.addsitedir({str(packages)!r})"]
+    (site / "kernel.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return python
+
+
+def run_tests(arguments: list[str]) -> int:
+    """Run the tests of every environment; return 0 when none failed."""
+    install_debian_packages()
+    install_everything()
+    kernel = kernel_python()
+    environment = {
+        **os.environ,
+        "SWOTVRE_TEST_STATE": str(STATE),
+        "SWOTVRE_PROXY": str(STATE / "node" / "proxy"),
+        "SWOTVRE_LAB_PYTHON": str(STATE / "env" / "lab" / "bin" / "python"),
+        "SWOTVRE_KERNEL_PYTHON": str(kernel),
+        "SWOTVRE_MOTO_SERVER": str(Path(sys.executable).parent / "moto_server"),
+    }
+    environment.pop("SWOTVRE_STATE", None)
+    suites = [
+        ("the hub, the session, the kernel builder, the browser", Path(sys.executable), ["tests"]),
+        ("the catalogs, in the kernel", see_kernel_packages(kernel), ["tests/catalogs"]),
+    ]
+    tally, codes = Tally(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (title, python, paths) in enumerate(suites):
+            report = Path(folder) / f"{number}.xml"
+            command = [str(python), "-m", "pytest", "-q", f"--junitxml={report}", "--durations=8", *paths, *arguments]
+            if number == 0:
+                command.append("--ignore=tests/catalogs")
+            print(f"\n== {title}", flush=True)
+            codes.append(subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode)
+            tally.read(report)
+    codes.append(run_front_end_tests(tally))
+    print()
+    tally.print()
+    return next((code for code in codes if code), 0)
+
+
+def run_front_end_tests(tally: Tally) -> int:
+    """Run the TypeScript tests of the Lab extension under Node's own runner."""
+    node = (STATE / "node" / "proxy").read_text(encoding="utf-8").split('"')[1]
+    folder = CHECKOUT / "extensions" / "swotvre-lab"
+    path = os.pathsep.join([str(Path(node).parent), str(STATE / "env" / "lab" / "bin"), os.environ["PATH"]])
+    print("\n== the Lab extension", flush=True)
+    done = subprocess.run(
+        ["npm", "test"], cwd=folder, env={**os.environ, "PATH": path}, check=False, stdout=subprocess.PIPE, text=True
+    )
+    print(done.stdout)
+    for line in done.stdout.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[2].isdigit():  # for example: # pass 12
+            key = {"pass": "passed", "fail": "failed", "skipped": "skipped"}.get(words[1])
+            if key:
+                tally.counts[key] += int(words[1])
+    return done.returncode
+
+
+def run_benchmarks() -> int:
+    """Run every comparison; each prints its ratios."""
+    install_everything()
+    code = 0
+    for script in sorted((CHECKOUT / "tests" / "benchmarks").glob("*.py")):
+        print(f"\n== {script.stem}", flush=True)
+        code = subprocess.run([sys.executable, str(script), "--state", str(STATE)], check=False).returncode or code
+    return code
+
+
+def main() -> int:
+    """Run the tests or, with ``--bench``, the speed comparisons."""
+    parser = argparse.ArgumentParser(description="Run every test, with what it needs; more arguments go to pytest.")
+    parser.add_argument("--bench", action="store_true", help="run the speed comparisons instead")
+    args, rest = parser.parse_known_args()
+    return run_benchmarks() if args.bench else run_tests(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
