@@ -1,7 +1,7 @@
 """Run notebooks inside a session of a running hub, as a user would: log in, start a session, run all cells.
 
-``python notebooks/run.py --state .vre --output DIR [NOTEBOOK ...]`` starts a trial hub of its own and writes the executed
-notebooks, outputs included, to DIR. Without names it runs every tutorial.
+``python notebooks/run.py --state .vre --output DIR [NOTEBOOK ...]`` starts a trial hub of its own and writes the
+executed notebooks, outputs included, to DIR. Without names it runs every tutorial.
 """
 
 from __future__ import annotations
