@@ -1,0 +1,181 @@
+"""The real files of the sample: copied as they are, or written again where xarray could not read them rightly."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from scipy.io import loadmat
+
+from swotvre_catalogs.sample.plan import GENERATOR_VERSION
+from swotvre_catalogs.sample.sea import DUACS_FILL, DUACS_MAP
+
+#: MATLAB's day number of 1970-01-01.
+_MATLAB_1970 = 719529
+
+_COMPRESSED = {"compression": "zlib", "complevel": 4, "shuffle": True}
+
+
+@dataclass(frozen=True)
+class RealFile:
+    """One file of the sample that holds measurements."""
+
+    #: Path below the datalake.
+    path: str
+    #: Name among the inputs of this package.
+    source: str
+    label: str
+    #: What it holds, for the reader of README.md.
+    content: str
+    credit: str
+    licence: str
+    #: Writes the target from the source.
+    write: Callable[[Path, Path], None]
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def write_duacs_map(source: Path, target: Path) -> None:
+    """Write the DUACS map with its land declared as missing: the source holds a fill value that it does not name."""
+    with netCDF4.Dataset(source) as old, netCDF4.Dataset(target, "w") as new:
+        old.set_auto_maskandscale(False)
+        for name, dimension in old.dimensions.items():
+            new.createDimension(name, dimension.size)
+        for name, variable in old.variables.items():
+            fill = DUACS_FILL if name == "adt" else None
+            copy = new.createVariable(name, variable.dtype, variable.dimensions, fill_value=fill, **_COMPRESSED)
+            copy.set_auto_maskandscale(False)
+            copy.setncatts({key: variable.getncattr(key) for key in variable.ncattrs() if key != "grid_mapping"})
+            copy[:] = variable[:]
+        new.setncatts(
+            {
+                "Conventions": "CF-1.6",
+                "title": "DUACS delayed-time all-satellite gridded absolute dynamic topography, 2019-01-01",
+                "source": "Altimetry measurements; adt alone, from CNES/swot_simulator",
+                "credit": "Generated using E.U. Copernicus Marine Service information; produced by CNES/CLS (DUACS)",
+                "license": "BSD-3-Clause (the distribution it was taken from)",
+                "history": f"swotvre_catalogs.sample {GENERATOR_VERSION}: declared the land value {DUACS_FILL} as "
+                "_FillValue, dropped the attribute grid_mapping (its variable is not there), compressed",
+            }
+        )
+
+
+def write_tide_gauge(source: Path, target: Path) -> None:
+    """Write the hourly heights of a MATLAB file as a CF time series of a station."""
+    content = loadmat(source, variable_names=["t", "h"])
+    hours = np.rint((content["t"].ravel() - _MATLAB_1970) * 24).astype(np.int64)
+    height = content["h"].ravel().astype(np.int32)
+    with netCDF4.Dataset(target, "w") as dataset:
+        dataset.createDimension("time", hours.size)
+        time = dataset.createVariable("time", "i4", ("time",), **_COMPRESSED)
+        time.setncatts({"standard_name": "time", "units": "hours since 1970-01-01 00:00:00", "calendar": "gregorian"})
+        time[:] = hours
+        level = dataset.createVariable("sea_level", "i4", ("time",), fill_value=-99999, **_COMPRESSED)
+        level.set_auto_maskandscale(False)
+        level.setncatts(
+            {
+                "standard_name": "water_surface_height_above_reference_datum",
+                "long_name": "hourly sea level above the zero of the gauge",
+                "units": "m",
+                "scale_factor": 0.001,
+                "coordinates": "latitude longitude station_name",
+            }
+        )
+        level[:] = height
+        for name, value, unit in (("latitude", 21.31, "degrees_north"), ("longitude", 202.13, "degrees_east")):
+            place = dataset.createVariable(name, "f8")
+            place.setncatts({"standard_name": name, "units": unit, "comment": "of the harbour, not of the survey"})
+            place.assignValue(value)
+        station = dataset.createVariable("station_name", str, ())
+        station.setncatts({"long_name": "station name", "cf_role": "timeseries_id"})
+        station[...] = "Honolulu"
+        dataset.setncatts(
+            {
+                "Conventions": "CF-1.8",
+                "featureType": "timeSeries",
+                "title": "Hourly sea level at Honolulu, 2010",
+                "source": "tide gauge; the station is inferred from the name HNL2010.mat of the source",
+                "credit": "UTide (W. Bowman and others), test data HNL2010.mat",
+                "license": "MIT",
+                "history": f"swotvre_catalogs.sample {GENERATOR_VERSION}: variables t and h of HNL2010.mat, "
+                "MATLAB days to hours, millimetres kept under a scale factor",
+            }
+        )
+
+
+_HYDROCRON = "NASA/CNES SWOT mission, distributed by PO.DAAC; file from podaac/hydrocron"
+_RIVERSP = "SWOT_L2_HR_RiverSP_Reach_049_058_AU_20260419T185249_20260419T190852_PID0_01.zip"
+_LAKESP = "SWOT_L2_HR_LakeSP_Prior_033_506_AU_20250605T225724_20250605T230824_PID0_01.zip"
+
+REAL_FILES = (
+    RealFile(
+        "swot/l2_hr/pixc/SWOT_L2_HR_PIXC_015_033_163R_20240509T115817_20240509T115828_PIC0_01.nc",
+        "swot_pixc.nc",
+        "L2_HR_PIXC 015/033 tile 163R",
+        "pixel cloud, French Guiana, 2024-05-09: 10,001 points and 8 variables of group pixel_cloud",
+        "NASA/CNES SWOT mission; crop from SWOT-community/PixCDust",
+        "Apache-2.0",
+        _copy,
+    ),
+    RealFile(
+        f"swot/l2_hr/riversp/{_RIVERSP}",
+        _RIVERSP,
+        "L2_HR_RiverSP Reach 049/058",
+        "52 river reaches, New Zealand, 2026-04-19",
+        _HYDROCRON,
+        "Apache-2.0",
+        _copy,
+    ),
+    RealFile(
+        f"swot/l2_hr/lakesp/{_LAKESP}",
+        _LAKESP,
+        "L2_HR_LakeSP Prior 033/506",
+        "723 lakes, 2025-06-05",
+        _HYDROCRON,
+        "Apache-2.0",
+        _copy,
+    ),
+    RealFile(
+        f"duacs/{DUACS_MAP}",
+        DUACS_MAP,
+        "DUACS map 2019-01-01",
+        "absolute dynamic topography, global, 0.25 degree; the land is now declared as _FillValue",
+        "Generated using E.U. Copernicus Marine Service information; file from CNES/swot_simulator",
+        "BSD-3-Clause",
+        write_duacs_map,
+    ),
+    RealFile(
+        "insitu/drifters/aoml_v2019.nc",
+        "aoml_v2019.nc",
+        "AOML drifters",
+        "surface drifters, Black Sea, 17,775 observations",
+        "NOAA AOML; file from CNES/pangeo-pyinterp",
+        "BSD-3-Clause",
+        _copy,
+    ),
+    RealFile(
+        "insitu/tide_gauges/honolulu_2010.nc",
+        "HNL2010.mat",
+        "Tide gauge Honolulu 2010",
+        "hourly sea level, written as netCDF; station inferred from the name of the source",
+        "test data of wesleybowman/UTide",
+        "MIT",
+        write_tide_gauge,
+    ),
+)
+
+
+def write_real_file(real: RealFile, root: Path) -> str:
+    """Write one real file below ``root``; return its path relative to it."""
+    target = root / real.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with as_file(files("swotvre_catalogs.sample") / "inputs" / real.source) as source:
+        real.write(source, target)
+    return real.path
