@@ -1,0 +1,202 @@
+"""``swot-vre kernels``: build, list, verify, remove and lock the kernels of notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from swotvre_kernels.build import build_kernel
+from swotvre_kernels.definitions import DEFAULT_KERNEL, find_environment
+from swotvre_kernels.errors import VerificationError
+from swotvre_kernels.lock import check_lock, write_lock
+from swotvre_kernels.models import EnvironmentDefinition, read_definition
+from swotvre_kernels.project import open_project
+from swotvre_kernels.registry import (
+    InstalledKernel,
+    KernelState,
+    find_kernel,
+    list_kernels,
+    remove_kernel,
+    verify_kernel,
+)
+
+#: Exit code after Ctrl-C, as shells count it.
+INTERRUPTED = 130
+
+
+def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``kernels`` and its verbs to the parser of the whole command."""
+    kernels = nouns.add_parser("kernels", help="build, list, verify and remove the kernels of notebooks")
+    verbs = kernels.add_subparsers(required=True, metavar="VERB")
+
+    build = _verb(verbs, "build", _build, "build a kernel beside the old one and switch to it when it is verified")
+    build.add_argument("name", nargs="?", default=DEFAULT_KERNEL, metavar="NAME")
+    build.add_argument("--project", type=Path, metavar="PATH_OR_WHEEL", help="checkout or wheel of swot-vre to install")
+    build.add_argument("--python", type=Path, metavar="INTERPRETER", help="Python that the kernel stands on")
+
+    _verb(verbs, "list", _list, "show the kernels that are installed")
+
+    verify = _verb(verbs, "verify", _verify, "import the modules and run the smoke notebook of installed kernels again")
+    verify.add_argument("name", nargs="?", metavar="NAME[-VERSION]", help="default: every active kernel")
+
+    remove = _verb(verbs, "remove", _remove, "remove an installed kernel")
+    remove.add_argument("name", metavar="NAME-VERSION")
+    remove.add_argument("--force", action="store_true", help="remove it even if it is the active one")
+
+    lock = _verb(verbs, "lock", _lock, "write the lock of a kernel from its definition")
+    lock.add_argument("name", nargs="?", default=DEFAULT_KERNEL, metavar="NAME")
+    lock.add_argument("--check", action="store_true", help="only say whether the lock fits; write nothing")
+    lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
+    lock.add_argument("--project", type=Path, metavar="PATH_OR_WHEEL", help="project whose extra is locked too")
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace, TextIO], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--prefix", type=Path, metavar="FOLDER", help="folder of the kernels (default: STATE/kernels)")
+    parser.add_argument(
+        "--state", type=Path, metavar="FOLDER", help="state folder (default: $SWOTVRE_STATE, else .vre where you are)"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def kernel_prefix(args: argparse.Namespace) -> Path:
+    """Return the folder of the kernels that the options and the environment name."""
+    if args.prefix:
+        return Path(args.prefix).absolute()
+    return (args.state or Path(os.environ.get("SWOTVRE_STATE") or ".vre")).absolute() / "kernels"
+
+
+def _build(args: argparse.Namespace, out: TextIO) -> int:
+    try:
+        with _progress() as progress:
+            build = build_kernel(
+                args.name, kernel_prefix(args), project=args.project, python=args.python, progress=progress
+            )
+    except KeyboardInterrupt:
+        print("swot-vre: interrupted; what was begun is removed, the active kernel is as it was", file=sys.stderr)
+        return INTERRUPTED
+    manifest = build.manifest
+    if build.reused:
+        print(f"{build.path.name} is already built and verified ({manifest.verified_at:%Y-%m-%d %H:%M} UTC).", file=out)
+    else:
+        phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in manifest.seconds.items())
+        print(
+            f"{build.path.name} is built, verified and active: {len(manifest.packages)} packages ({phases}).", file=out
+        )
+    print(f"For Jupyter: JUPYTER_PATH={build.path.parent / 'share' / 'jupyter'}", file=out)
+    return 0
+
+
+def _list(args: argparse.Namespace, out: TextIO) -> int:
+    prefix = kernel_prefix(args)
+    kernels = list_kernels(prefix)
+    if not kernels:
+        print(f"No kernels in {prefix}. Build one: swot-vre kernels build", file=out)
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (("NAME", "left"), ("VERSION", "left"), ("STATE", "left"), ("PYTHON", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for column in ("PACKAGES", "SIZE", "BUILT (UTC)"):
+        table.add_column(column, justify="right")
+    for kernel in kernels:
+        table.add_row(*_row(kernel))
+    width = Console(file=out).width if out.isatty() else 120
+    Console(file=out, width=width, highlight=False).print(table)
+    return 0
+
+
+def _row(kernel: InstalledKernel) -> tuple[str, ...]:
+    if kernel.manifest is None:
+        return kernel.path.name, "?", str(kernel.state), "?", "?", "?", "?"
+    manifest = kernel.manifest
+    size = f"{manifest.size_bytes / 2**30:.2f} GiB"
+    built = f"{manifest.built_at:%Y-%m-%d %H:%M}"
+    return manifest.name, manifest.version, str(kernel.state), manifest.python, str(len(manifest.packages)), size, built
+
+
+def _verify(args: argparse.Namespace, out: TextIO) -> int:
+    prefix = kernel_prefix(args)
+    if args.name:
+        kernels = [find_kernel(args.name, prefix)]
+    else:
+        kernels = [kernel for kernel in list_kernels(prefix) if kernel.state is KernelState.ACTIVE]
+    if not kernels:
+        print(f"No active kernel in {prefix}. Build one: swot-vre kernels build", file=out)
+        return 1
+    failed = 0
+    for kernel in kernels:
+        try:
+            with _progress() as progress:
+                verify_kernel(kernel, progress=partial(progress, kernel.path.name))
+        except VerificationError as error:
+            print(error, file=out)
+            failed += 1
+        else:
+            print(f"{kernel.path.name} works: its imports and its smoke notebook passed.", file=out)
+    return 1 if failed else 0
+
+
+def _remove(args: argparse.Namespace, out: TextIO) -> int:
+    path = remove_kernel(args.name, kernel_prefix(args), force=args.force)
+    print(f"{path.name} is removed.", file=out)
+    return 0
+
+
+def _lock(args: argparse.Namespace, out: TextIO) -> int:
+    folder = find_environment(args.name)
+    definition = read_definition(folder)
+    requirements = definition.requirements + _of_project(definition, args.project)
+    if args.check:
+        pins = check_lock(folder, requirements)
+        print(
+            f"The lock of {definition.name} fits: {len(pins)} packages for {len(requirements)} requirements.", file=out
+        )
+    else:
+        pins = write_lock(folder, definition, requirements, upgrade=args.upgrade)
+        print(f"The lock of {definition.name} is written: {len(pins)} packages.", file=out)
+    return 0
+
+
+def _of_project(definition: EnvironmentDefinition, project: Path | None) -> tuple[str, ...]:
+    return open_project(definition.project_extra, project).requirements if definition.project_extra else ()
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """Show a bar on a terminal, one line per step elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _line_per_step(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("Reading the definition", total=1.0)
+        yield lambda step, fraction: bar.update(task, description=step, completed=fraction)
+
+
+def _line_per_step(console: Console) -> Callable[[str, float], None]:
+    last = ""
+
+    def show(step: str, fraction: float) -> None:
+        nonlocal last
+        if step != last:
+            console.print(f"{fraction:4.0%} {step}", highlight=False, markup=False, soft_wrap=True)
+            last = step
+
+    return show

@@ -1,0 +1,285 @@
+"""Build a kernel beside the old one, verify it, and only then switch to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from swotvre_kernels.commands import clean_environment, run_logged
+from swotvre_kernels.definitions import ENVIRONMENTS, find_environment
+from swotvre_kernels.errors import InstallError, NoSpaceError, PrefixError
+from swotvre_kernels.identity import build_identity
+from swotvre_kernels.install import (
+    DEFINITION_COPY,
+    KERNELS,
+    activate,
+    active_environment,
+    environment_python,
+    write_kernelspec,
+    write_manifest,
+)
+from swotvre_kernels.interpreter import Interpreter, find_interpreter, find_uv
+from swotvre_kernels.lock import check_lock
+from swotvre_kernels.models import LOCK_FILE, EnvironmentDefinition, Manifest, read_definition
+from swotvre_kernels.prefix import (
+    LOG_FOLDER,
+    Progress,
+    locked,
+    make_prefix,
+    marker_of,
+    remove_environment,
+    remove_leftovers,
+    remove_tree,
+    require_space,
+    set_folders_writable,
+    write_marker,
+)
+from swotvre_kernels.project import Project, open_project
+from swotvre_kernels.verify import verify_environment
+
+
+class KernelBuild(NamedTuple):
+    """The answer of :func:`build_kernel`.
+
+    Attributes:
+        path: folder of the environment.
+        manifest: what the environment says about itself.
+        reused: it was built and verified before; nothing was done but, if needed, the switch to it.
+    """
+
+    path: Path
+    manifest: Manifest
+    reused: bool
+
+
+class _Plan(NamedTuple):
+    """All that decides a build, found before anything is written."""
+
+    folder: Path
+    definition: EnvironmentDefinition
+    interpreter: Interpreter
+    project: Project | None
+    pins: int
+    identity: str
+
+
+def build_kernel(
+    name: str,
+    prefix: Path,
+    *,
+    project: Path | None = None,
+    python: Path | None = None,
+    environments: Path = ENVIRONMENTS,
+    progress: Progress = lambda step, fraction: None,
+) -> KernelBuild:
+    """Make sure that the kernel ``name`` is built from its present definition, verified, and the active one.
+
+    Returns at once when it is. Otherwise the environment is built in a folder of its own below ``prefix``, verified,
+    and made the active one; whatever goes wrong before leaves the active one as it was.
+
+    Args:
+        name: name of the definition, for example ``swot-ocean``.
+        prefix: folder of the kernels; ``prefix/share/jupyter`` belongs on ``JUPYTER_PATH``.
+        project: checkout or wheel of swot-vre to install; default: where the running code comes from.
+        python: interpreter to build on; default: the running one if its version fits, else one that uv finds.
+        environments: folder of the definitions.
+        progress: called with what is being done and the fraction of the whole that is done, 0 to 1.
+
+    Raises:
+        KernelError: one of its kinds, for everything that a person can mend.
+    """
+    plan = _plan(name, environments, project, python)
+    prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - a link to the prefix is kept: it may be the stable name
+    found = find_build(name, plan.identity, prefix)
+    if found and active_environment(name, prefix) == found.path:
+        progress(f"{found.path.name} is built and verified", 1.0)
+        return found
+    make_prefix(prefix)
+    with locked(prefix, progress) as hold:
+        remove_leftovers(prefix, progress)
+        found = find_build(name, plan.identity, prefix)
+        if found is None:
+            require_space(prefix, plan.definition.space_gib)
+            found = _build(plan, _free_version(plan.definition, prefix), prefix, hold, progress)
+        activate(found.path, name)
+    progress(f"{found.path.name} is active", 1.0)
+    return found
+
+
+def find_build(name: str, identity: str, prefix: Path) -> KernelBuild | None:
+    """Return the whole, verified environment of this identity below ``prefix``, or None."""
+    for path in sorted(prefix.glob(f"{name}-*"), reverse=True):
+        manifest = Manifest.read(path)
+        whole = manifest and not marker_of(path).exists() and environment_python(path).exists()
+        if manifest and whole and manifest.name == name and manifest.identity == identity:
+            return KernelBuild(path, manifest, reused=True)
+    return None
+
+
+def _plan(name: str, environments: Path, source: Path | None, python: Path | None) -> _Plan:
+    folder = find_environment(name, environments)
+    definition = read_definition(folder)
+    project = open_project(definition.project_extra, source) if definition.project_extra else None
+    pins = check_lock(folder, definition.requirements + (project.requirements if project else ()))
+    interpreter = find_interpreter(definition.python, python)
+    identity = build_identity(folder, definition, interpreter, project)
+    return _Plan(folder, definition, interpreter, project, len(pins), identity)
+
+
+def _free_version(definition: EnvironmentDefinition, prefix: Path) -> str:
+    version, serial = definition.version, 0
+    while (prefix / f"{definition.name}-{version}").exists():
+        serial += 1
+        version = f"{definition.version}.{serial}"
+    return version
+
+
+def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progress) -> KernelBuild:
+    environment = prefix / f"{plan.definition.name}-{version}"
+    seconds: dict[str, float] = {}
+    try:
+        write_marker(environment)
+        _install(plan, environment, hold, progress, seconds)
+        with _measured(seconds, "verify"):
+            verify_environment(
+                environment,
+                plan.folder,
+                plan.definition,
+                executed=prefix / LOG_FOLDER / f"{environment.name}-smoke.ipynb",
+                progress=lambda part: progress("Verifying: imports and smoke notebook", 0.62 + 0.37 * part),
+            )
+        manifest = _finish(plan, version, environment, seconds)
+    except BaseException as error:
+        remove_environment(environment)
+        if isinstance(error, OSError):
+            raise _in_words(error, prefix) from error
+        raise
+    marker_of(environment).unlink()
+    return KernelBuild(environment, manifest, reused=False)
+
+
+def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seconds: dict[str, float]) -> None:
+    log = environment.parent / LOG_FOLDER / f"{environment.name}.log"
+    log.unlink(missing_ok=True)
+    uv, python = find_uv(), str(environment_python(environment))
+
+    progress(f"Making {environment.name} with Python {plan.interpreter.version}", 0.0)
+    with _measured(seconds, "venv"):
+        command = [uv, "venv", "--no-project", "--python", str(plan.interpreter.path), str(environment)]
+        run_logged(command, log, hold=hold, what="the environment cannot be made")
+
+    def show() -> None:
+        installed, compiled = _installed_fraction(environment, plan.pins)
+        step = f"Installing {plan.pins} packages" if installed < 1 and not compiled else "Compiling bytecode"
+        progress(step, 0.02 + 0.13 * installed + 0.44 * compiled)
+
+    with _measured(seconds, "install and compile"):
+        command = [uv, "pip", "install", "--python", python, "--require-hashes", "--compile-bytecode"]
+        run_logged(
+            [*command, "-r", str(plan.folder / LOCK_FILE)],
+            log,
+            hold=hold,
+            what="the lock cannot be installed",
+            tick=show,
+        )
+    if plan.project:
+        progress(f"Installing swot-vre {plan.project.version}", 0.60)
+        with _measured(seconds, "project"):
+            _install_project(plan.project, environment, log, hold)
+    # No package can be added, replaced or removed by accident; files are links into uv's cache, hence left alone.
+    set_folders_writable(environment / "lib", writable=False)
+
+
+def _install_project(project: Project, environment: Path, log: Path, hold: int) -> None:
+    uv, wheels = find_uv(), environment / "wheel"
+    source = str(project.source)
+    if isinstance(project.source, Path) and project.source.is_dir():
+        command = [uv, "build", "--wheel", "--out-dir", str(wheels), source]
+        run_logged(command, log, hold=hold, what=f"no wheel can be made of {source}")
+        source = str(next(wheels.glob("*.whl")))
+    command = [
+        uv,
+        "pip",
+        "install",
+        "--python",
+        str(environment_python(environment)),
+        "--no-deps",
+        "--compile-bytecode",
+    ]
+    run_logged([*command, source], log, hold=hold, what=f"{source} cannot be installed")
+    remove_tree(wheels)
+
+
+def _finish(plan: _Plan, version: str, environment: Path, seconds: dict[str, float]) -> Manifest:
+    copy = environment / DEFINITION_COPY
+    copy.mkdir(parents=True)
+    for path in plan.folder.iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    definition = plan.definition
+    target = environment / KERNELS / definition.name
+    write_kernelspec(target, environment, plan.folder, definition, version=version, identity=plan.identity)
+    now = datetime.now(UTC).replace(microsecond=0)
+    manifest = Manifest(
+        name=definition.name,
+        title=definition.title,
+        version=version,
+        identity=plan.identity,
+        python=plan.interpreter.version,
+        base_interpreter=str(plan.interpreter.path),
+        built_at=now,
+        verified_at=now,
+        packages=_packages(environment),
+        size_bytes=_size_bytes(environment),
+        seconds={phase: round(value, 1) for phase, value in seconds.items()},
+    )
+    write_manifest(environment, manifest)
+    return manifest
+
+
+def _packages(environment: Path) -> dict[str, str]:
+    command = [find_uv(), "pip", "list", "--format", "json", "--python", str(environment_python(environment))]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
+    if answer.returncode != 0:
+        raise InstallError(f"uv cannot list the packages of {environment}: {answer.stderr.strip()}")
+    return {entry["name"]: entry["version"] for entry in json.loads(answer.stdout)}
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118 - tens of thousands of strings
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def _installed_fraction(environment: Path, packages: int) -> tuple[float, float]:
+    """Return how much of the packages is there, and how much of it is compiled: by what lies in the folders."""
+    site = next(environment.glob("lib/python*/site-packages"), None)
+    if site is None:
+        return 0.0, 0.0
+    names = os.listdir(site)  # noqa: PTH208 - strings are enough
+    installed = sum(name.endswith(".dist-info") for name in names) / max(1, packages)
+    roots = [site / name for name in names if (site / name / "__init__.py").exists()]
+    compiled = sum((root / "__pycache__").is_dir() for root in roots) / max(1, len(roots))
+    return min(1.0, installed), compiled
+
+
+def _in_words(error: OSError, prefix: Path) -> PrefixError | NoSpaceError:
+    if error.errno == 28:  # ENOSPC
+        return NoSpaceError(f"the disk of {prefix} is full: {error}")
+    return PrefixError(f"cannot build in {prefix}: {error}")
+
+
+@contextmanager
+def _measured(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[phase] = time.monotonic() - start

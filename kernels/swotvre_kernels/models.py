@@ -1,0 +1,127 @@
+"""What an ``environment.toml`` may say, and what a built environment says about itself."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+
+from swotvre_kernels.errors import DefinitionError
+
+DEFINITION_FILE = "environment.toml"
+LOCK_FILE = "requirements.lock"
+MANIFEST_FILE = "swot-vre-kernel.json"
+
+#: A name that Jupyter accepts for a kernelspec and that cannot leave its folder.
+KernelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+class EnvironmentDefinition(BaseModel, frozen=True, extra="forbid"):
+    """One kernel environment as its ``environment.toml`` describes it."""
+
+    #: Name of the kernelspec, for example ``swot-ocean``.
+    name: KernelName
+    #: Release of the environment, ``YEAR.MONTH``.
+    version: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d{1,2}$")]
+    #: What the launcher of JupyterLab shows.
+    title: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    #: One sentence for people who choose a kernel.
+    description: str
+    #: Python version of the environment, ``MAJOR.MINOR``.
+    python: Annotated[str, StringConstraints(pattern=r"^3\.\d{1,2}$")]
+    #: Free disk space that a build needs, in GiB.
+    space_gib: Annotated[float, Field(gt=0)]
+    #: Direct requirements (PEP 508); the lock is made from them.
+    requirements: tuple[str, ...]
+    #: Modules that a verified environment can import.
+    imports: tuple[str, ...]
+    #: Extra of the project whose requirements belong to the environment; without it the project is not installed.
+    project_extra: str | None = None
+    #: Environment variables of the kernel.
+    variables: dict[str, str] = Field(default_factory=dict)
+    #: Logo files beside the definition, under the names that Jupyter knows.
+    logos: tuple[FileName, ...] = ()
+    #: Notebook beside the definition that a verified environment runs to its end.
+    smoke_notebook: FileName | None = None
+
+    @field_validator("requirements", "imports")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("expected at least one entry")
+        return value
+
+
+class Manifest(BaseModel, frozen=True, extra="ignore"):
+    """What a finished environment says about itself, kept in ``swot-vre-kernel.json``."""
+
+    name: KernelName
+    #: Version of this build: the definition's, or the definition's and a serial number (``2026.11.1``).
+    version: str
+    title: str
+    #: SHA-256 of everything that went in: see :mod:`swotvre_kernels.identity`.
+    identity: str
+    #: Full Python version, ``3.12.1``.
+    python: str
+    #: Interpreter that the environment stands on, an absolute real path.
+    base_interpreter: str
+    built_at: datetime
+    verified_at: datetime
+    #: Installed distributions and their versions.
+    packages: dict[str, str]
+    #: Size on disk of the environment in bytes (files shared with uv's cache by hard links included).
+    size_bytes: int
+    #: Wall time of each phase of the build in seconds.
+    seconds: dict[str, float]
+
+    @classmethod
+    def read(cls, environment: Path) -> Self | None:
+        """Return the manifest of the folder ``environment``, or None where there is none that can be read."""
+        try:
+            return cls.model_validate_json((environment / MANIFEST_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+
+def read_definition(folder: Path) -> EnvironmentDefinition:
+    """Read the ``environment.toml`` in ``folder``.
+
+    Raises:
+        DefinitionError: the file is missing or wrong, or a file that it names is missing.
+    """
+    path = folder / DEFINITION_FILE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"cannot read the kernel definition {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(f"{path} is not TOML: {error}") from error
+    try:
+        definition = EnvironmentDefinition.model_validate(content)
+    except ValidationError as error:
+        raise DefinitionError(_in_words(path, error)) from error
+    for name in (*definition.logos, *filter(None, [definition.smoke_notebook])):
+        if not (folder / name).is_file():
+            raise DefinitionError(f"{path} names {name!r}, but {folder} holds no such file")
+    return definition
+
+
+def _in_words(path: Path, error: ValidationError) -> str:
+    known = list(EnvironmentDefinition.model_fields)
+    lines = [f"{path} cannot be used:"]
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
+            lines.append(f"  unknown key {key!r}; {advice}")
+        elif fault["type"] == "missing":
+            lines.append(f"  the key {key!r} is missing")
+        else:
+            lines.append(f"  {key}: received {fault['input']!r}; {fault['msg']}")
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""The kernels that lie in a prefix: list them, verify them again, remove them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from swotvre_kernels.errors import ActiveKernelError, UnknownKernelError, VerificationError
+from swotvre_kernels.install import (
+    DEFINITION_COPY,
+    KERNELS,
+    active_environment,
+    environment_python,
+    write_manifest,
+)
+from swotvre_kernels.models import Manifest, read_definition
+from swotvre_kernels.prefix import (
+    LOG_FOLDER,
+    MARKER_SUFFIX,
+    Progress,
+    is_worked_on,
+    locked,
+    make_prefix,
+    marker_of,
+    remove_environment,
+)
+from swotvre_kernels.verify import verify_environment
+
+
+class KernelState(StrEnum):
+    """What an installed kernel is good for."""
+
+    ACTIVE = "active"  #: new sessions start it
+    OLD = "old"  #: whole, for sessions that still run it
+    BROKEN = "broken"  #: not whole
+    BUILDING = "building"  #: a living process works on it
+
+
+class InstalledKernel(NamedTuple):
+    """One kernel in a prefix; ``manifest`` is None where it has none that can be read."""
+
+    path: Path
+    state: KernelState
+    manifest: Manifest | None
+
+
+def list_kernels(prefix: Path) -> list[InstalledKernel]:
+    """Return the kernels in ``prefix``, whole or not, sorted by folder name."""
+    prefix = prefix.absolute()
+    marked = {path.name.removesuffix(MARKER_SUFFIX) for path in prefix.glob(f"*{MARKER_SUFFIX}")}
+    built = {path.parent.name for path in prefix.glob("*/pyvenv.cfg")}
+    return [_inspect(prefix / name) for name in sorted(marked | built)]
+
+
+def find_kernel(name: str, prefix: Path) -> InstalledKernel:
+    """Return the kernel of folder ``name``, or the active (else the newest) one when ``name`` has no version.
+
+    Raises:
+        UnknownKernelError: no such kernel; the message lists those that exist.
+    """
+    kernels = list_kernels(prefix)
+    exact = [kernel for kernel in kernels if kernel.path.name == name]
+    named = [kernel for kernel in kernels if kernel.manifest and kernel.manifest.name == name]
+    active = [kernel for kernel in named if kernel.state is KernelState.ACTIVE]
+    for candidates in (exact, active, named):
+        if candidates:
+            return candidates[-1]
+    existing = ", ".join(kernel.path.name for kernel in kernels) or "none"
+    raise UnknownKernelError(f"no kernel {name!r} in {prefix}; installed: {existing}")
+
+
+def verify_kernel(kernel: InstalledKernel, *, progress: Callable[[float], None] = lambda fraction: None) -> Manifest:
+    """Verify an installed kernel by the definition that it was built from; return its manifest with the new time.
+
+    Raises:
+        VerificationError: it is not whole or does not work; the message says what fails.
+    """
+    if kernel.manifest is None or kernel.state in {KernelState.BROKEN, KernelState.BUILDING}:
+        raise VerificationError(f"{kernel.path.name} is {kernel.state}: {_why(kernel.path)}")
+    folder = kernel.path / DEFINITION_COPY
+    verify_environment(
+        kernel.path,
+        folder,
+        read_definition(folder),
+        executed=kernel.path.parent / LOG_FOLDER / f"{kernel.path.name}-smoke.ipynb",
+        progress=progress,
+    )
+    manifest = kernel.manifest.model_copy(update={"verified_at": datetime.now(UTC).replace(microsecond=0)})
+    write_manifest(kernel.path, manifest)
+    return manifest
+
+
+def remove_kernel(name: str, prefix: Path, *, force: bool = False, progress: Progress = lambda s, f: None) -> Path:
+    """Remove the kernel of folder ``name`` (or the only one of that name); return the folder.
+
+    Raises:
+        ActiveKernelError: it is the active one, and ``force`` is not given.
+        UnknownKernelError: there is none.
+        KernelBusyError: a build works in the prefix.
+    """
+    prefix = prefix.absolute()
+    find_kernel(name, prefix)
+    make_prefix(prefix)
+    with locked(prefix, progress):
+        kernel = find_kernel(name, prefix)
+        if kernel.state is KernelState.ACTIVE and kernel.manifest:
+            if not force:
+                raise ActiveKernelError(
+                    f"{kernel.path.name} is the active kernel: new sessions start it. Build another one first, or "
+                    "remove it with --force"
+                )
+            (prefix / KERNELS / kernel.manifest.name).unlink()
+        remove_environment(kernel.path)
+    return kernel.path
+
+
+def _inspect(path: Path) -> InstalledKernel:
+    manifest = Manifest.read(path)
+    if marker_of(path).exists():
+        state = KernelState.BUILDING if is_worked_on(path) else KernelState.BROKEN
+    elif manifest is None or not environment_python(path).exists():
+        state = KernelState.BROKEN
+    elif active_environment(manifest.name, path.parent) == path:
+        state = KernelState.ACTIVE
+    else:
+        state = KernelState.OLD
+    return InstalledKernel(path, state, manifest)
+
+
+def _why(path: Path) -> str:
+    if marker_of(path).exists():
+        return "its build was interrupted or is not done; the next build repairs it"
+    if not environment_python(path).exists():
+        return f"its Python {environment_python(path)} leads nowhere; build it again"
+    return "it has no manifest that can be read; remove it and build it again"
