@@ -25,7 +25,7 @@ from swotvre_lab.supervisor import supervise
 from swotvre_lab.trimmed_imports import import_server
 
 #: What the fork server says when it is ready.
-READY = {"ready": True}
+READY: dict[str, object] = {"ready": True}
 
 
 class ForkServer:
@@ -46,12 +46,12 @@ class ForkServer:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._send(READY)
         while not self._told_to_stop:
-            readable, _, _ = select.select([self._connection, self._wake_reader], [], [])
+            readable, _, _ = select.select([self._connection.fileno(), self._wake_reader], [], [])
             if self._wake_reader in readable:
                 with suppress(BlockingIOError):
                     os.read(self._wake_reader, 4096)
                 report_ended_sessions()
-            if self._connection in readable and not self._take_orders():
+            if self._connection.fileno() in readable and not self._take_orders():
                 return
 
     def _take_orders(self) -> bool:

@@ -15,7 +15,7 @@ from traitlets import default
 UNUSED_EXTENSIONS = ("notebook_shim", "jupyter_lsp")
 
 
-class SessionKernelSpecManager(KernelSpecManager):  # type: ignore[misc]
+class SessionKernelSpecManager(KernelSpecManager):
     """Kernels that were built for users, and users' own: not the interpreter that JupyterLab itself runs in."""
 
     @default("kernel_dirs")

@@ -1,0 +1,1 @@
+"""What runs sessions: one module for what all engines share, one per engine."""

@@ -1,0 +1,190 @@
+"""What every session does, whatever runs it: form, validation, environment, progress, and how the last one ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.spawner import SpawnException
+from sqlalchemy import inspect
+from traitlets import Instance, default
+from traitlets.config import LoggingConfigurable
+
+from swotvre_hub.durations import describe_duration
+from swotvre_hub.errors import (
+    SessionRequestError,
+    SessionSizeUnavailableError,
+    UnknownSessionOptionError,
+    UnknownSessionSizeError,
+    UserNameError,
+    WalltimeError,
+)
+from swotvre_hub.launch_form import render_launch_form
+from swotvre_hub.machine import Machine, measure_machine
+from swotvre_hub.sessions import SessionRequest, parse_session_request, unpack_form, validate_user_name
+from swotvre_hub.settings import Settings
+from swotvre_hub.spawner.environment import data_environment, home_environment, kernel_path, resource_environment
+from swotvre_hub.spawner.records import History, SessionRecords
+from swotvre_hub.state import State
+
+#: Short labels of the refusals, in JupyterHub's metrics and in the status line of its answers.
+REFUSALS: dict[type[SessionRequestError], str] = {
+    UnknownSessionOptionError: "unknown-option",
+    UnknownSessionSizeError: "unknown-size",
+    SessionSizeUnavailableError: "size-unavailable",
+    WalltimeError: "duration",
+    UserNameError: "user-name",
+}
+
+
+class SessionMixin(LoggingConfigurable):
+    """The part of a spawner that no engine changes; stands before a ``jupyterhub.spawner.Spawner`` class."""
+
+    settings = Instance(Settings, config=True, help="The settings of the site.")
+    state = Instance(State, config=True, help="The state folder.")
+
+    # What ``jupyterhub.spawner.Spawner`` brings.
+    user: Any
+    name: str
+    orm_spawner: Any
+    user_options: Any
+    environment: Any
+    get_env: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told: list[dict[str, Any]] = []
+        self._news = asyncio.Event()
+
+    # -- what a user chooses ------------------------------------------------------------------------------------------
+
+    @default("options_form")
+    def _options_form_default(self) -> Any:
+        return type(self).render_form
+
+    @default("options_from_form")
+    def _options_from_form_default(self) -> Any:
+        return unpack_form
+
+    @default("apply_user_options")
+    def _apply_user_options_default(self) -> Any:
+        return type(self).accept_options
+
+    def render_form(self) -> str:
+        """Return the launch form, with the last valid choice preselected and the end of the last session told."""
+        history = self.history
+        return render_launch_form(self.settings, self.machine(), history.options, history.last_end)
+
+    def accept_options(self, options: object) -> SessionRequest:
+        """Return the session that ``options`` ask for: the one validation of form, REST API and URL.
+
+        Raises:
+            SpawnException: HTTP 400, with the reason in words.
+        """
+        try:
+            validate_user_name(self.user.name, self.settings)
+            request = parse_session_request(options, self.settings, self.machine())
+        except SessionRequestError as error:
+            self._restore_options()
+            raise SpawnException(str(error), reason=REFUSALS.get(type(error), "options")) from error
+        self.records.update_history(
+            self.user.name, self.name, options={"size": request.size_name, "walltime_hours": request.walltime_hours}
+        )
+        return request
+
+    def machine(self) -> Machine:
+        """Return what sessions may use here."""
+        return measure_machine()
+
+    def _restore_options(self) -> None:
+        """Put the last valid options back: JupyterHub stored the refused ones, and would use them at the next start."""
+        options: Mapping[str, object] = self.history.options or {}
+        self.user_options = dict(options)
+        if self.orm_spawner is not None:
+            self.orm_spawner.user_options = dict(options)
+            self.commit()
+
+    # -- what is kept -------------------------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> SessionRecords:
+        """The records of this installation."""
+        return SessionRecords(self.state)
+
+    @property
+    def history(self) -> History:
+        """What this user chose and met last."""
+        return self.records.history(self.user.name, self.name)
+
+    @property
+    def last_end(self) -> str | None:
+        """How this user's last session ended, in words."""
+        return self.history.last_end
+
+    @property
+    def workspace(self) -> Path:
+        """The folder of this user's files."""
+        return self.state.workspace(self.settings, self.user.name)
+
+    def commit(self) -> None:
+        """Save what changed in JupyterHub's database: a hub may be killed at any time."""
+        session = inspect(self.orm_spawner).session if self.orm_spawner is not None else None
+        if session is not None:
+            session.commit()
+
+    # -- what a session is told ---------------------------------------------------------------------------------------
+
+    def session_environment(
+        self, request: SessionRequest, ends_at: datetime, base: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the whole environment of a session; the site's own variables win over ours."""
+        hub = self.get_env()
+        return {
+            **base,
+            **hub,
+            **home_environment(self.workspace, self.user.name),
+            **resource_environment(self.settings, request, ends_at),
+            **data_environment(self.settings, self.state),
+            **{name: hub[name] for name in self.environment if name in hub},
+            "PATH": kernel_path(self.settings, self.state, base["PATH"]),
+        }
+
+    @default("env_keep")
+    def _env_keep_default(self) -> list[str]:
+        return []
+
+    # -- what a user is told ------------------------------------------------------------------------------------------
+
+    def tell(self, percent: int, message: str) -> None:
+        """Add a line to the progress page; ``percent`` of the start is done."""
+        self._told.append({"progress": percent, "message": message})
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def tell_beginning(self, request: SessionRequest) -> None:
+        """Begin the progress page anew with what was asked for."""
+        self._told.clear()
+        size = request.size
+        self.tell(
+            10,
+            f"Starting JupyterLab with {size.cores} core{'s' if size.cores > 1 else ''} and {size.memory_gib} GiB of "
+            f"memory, for {describe_duration(request.walltime)}.",
+        )
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield what is told during a start, as it is told."""
+        shown = 0
+        while True:
+            news = self._news
+            for event in self._told[shown:]:
+                shown += 1
+                yield event
+            await news.wait()
+
+
+def end_of(walltime: timedelta) -> datetime:
+    """Return when a session that starts now ends, in UTC and whole seconds."""
+    return (datetime.now(UTC) + walltime).replace(microsecond=0)
