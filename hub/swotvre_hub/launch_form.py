@@ -51,7 +51,7 @@ def render_launch_form(
         settings: the site's settings.
         machine: where a session would run; sizes that it cannot hold are disabled and say why.
         last: the user's last ``user_options``; whatever of them is not valid today is ignored.
-        last_end: how the user's last session ended, in words.
+        last_end: how the user's last session ended, a sentence.
     """
     options = last if isinstance(last, Mapping) else {}
     selected = select_size(settings, machine, options.get("size"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -40,8 +41,14 @@ def configure_pages(c: Config, settings: Settings, state: State, login_hint: str
         "stylesheet": _own(package / "static" / "pages.css"),
         "scripts": {name: _own(package / "static" / f"{name}.js") for name in ("home", "login", "pending")},
         # JupyterHub calls a callable with the user of the page; the template gets what it returns.
+        "plain_message": lambda _user: plain_message,
         "view_session": partial(_view_for, settings),
     }
+
+
+def plain_message(message: object) -> str:
+    """Return what an error says without what JupyterHub puts before it: ``400 SpawnException(reason=...): text``."""
+    return re.sub(r"^\d{3} \w+\(reason=[^)]*\): ", "", str(message or ""))
 
 
 def link_support(support: str) -> str:

@@ -30,6 +30,8 @@ class SessionView:
     left: str
     #: Share of the duration that is left, 0 to 100.
     left_percent: int
+    #: How the last session ended, in words; empty when nothing is known.
+    last_end: str
     #: Whether the user started a session before.
     had_one: bool
 
@@ -56,6 +58,7 @@ def view_session(settings: Settings, spawner: Any) -> SessionView:
         ends_at=ends_at,
         left=describe_duration(left) if ends_at else "",
         left_percent=round(100 * left / request.walltime) if request and ends_at else 0,
+        last_end=getattr(spawner, "last_end", None) or "",
         had_one=bool(options),
     )
 

@@ -18,7 +18,7 @@ import pytest
 from traitlets.config import Config
 
 from swotvre_hub.durations import describe_duration
-from swotvre_hub.pages import configure_pages, link_support
+from swotvre_hub.pages import configure_pages, link_support, plain_message
 from swotvre_hub.session_view import view_session
 from swotvre_hub.settings import Settings, load_settings
 from swotvre_hub.state import State
@@ -50,7 +50,6 @@ settings = load_settings(Path({site!r}))
 class Refusal(SpawnException):
     def __init__(self, message):
         super().__init__(message, reason="test")
-        self.jupyterhub_message = message
 
 class SmallSpawner(SimpleLocalProcessSpawner):
     async def start(self):
@@ -176,7 +175,7 @@ def test_a_session_is_started_shown_stopped_and_started_again(hub: Any) -> None:
         assert client.delete(stop[1], headers={"X-XSRFToken": xsrf(running)}).status_code in {202, 204}
         hub.wait(lambda: not hub.server("ada"), "the session to stop")
         stopped = client.get("hub/home")
-        assert "Your last one was Tiny <b> (1 core, 1 GiB) for 4 hours." in say(stopped)
+        assert "You asked last for Tiny <b> (1 core, 1 GiB) for 4 hours." in say(stopped)
         again = re.search(r'<form action="([^"]+)"', stopped.text)
         assert again is not None
         fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', stopped.text))
@@ -271,6 +270,18 @@ def test_options_that_are_no_longer_valid_cannot_be_started_again(settings: Sett
 )
 def test_a_support_address_becomes_a_link_when_it_is_one(support: str, link: str) -> None:
     assert link_support(support) == link
+
+
+@pytest.mark.parametrize(
+    ("message", "plain"),
+    [
+        ("400 SpawnException(reason=unknown-size): no such size", "no such size"),
+        ("a machine with 400 cores", "a machine with 400 cores"),
+        (None, ""),
+    ],
+)
+def test_a_refusal_is_told_without_what_jupyterhub_puts_before_it(message: str | None, plain: str) -> None:
+    assert plain_message(message) == plain
 
 
 @pytest.mark.parametrize(
