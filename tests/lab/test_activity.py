@@ -85,6 +85,14 @@ def test_reading_of_an_open_browser_is_no_activity(server, path):
     assert idle_since(server) == before
 
 
+def test_layout_that_a_tab_writes_by_itself_is_no_activity(server):
+    """JupyterLab writes its workspace every ten seconds."""
+    before = idle_since(server)
+    workspace = {"data": {}, "metadata": {"id": "default"}}
+    assert server.request("PUT", "lab/api/workspaces/default", workspace).status_code == 204
+    assert idle_since(server) == before
+
+
 def test_keeping_the_session_is_activity(server):
     before = server.session()
     answer = server.request("POST", "swotvre/activity").json()

@@ -27,12 +27,14 @@ const status: JupyterFrontEndPlugin<void> = {
   requires: [ISessionWatch, IStatusBar],
   activate: (_app, session: ISessionWatch, statusBar: IStatusBar) => {
     const item = new SessionStatus();
-    session.changed.connect((_sender, now) => item.present(now));
+    session.follow(now => item.present(now));
     statusBar.registerStatusItem('swotvre-lab:status', {
       item,
       align: 'right',
       rank: 100,
-      priority: 1
+      priority: 1,
+      isActive: () => item.known,
+      activeStateChanged: item.knownChanged
     });
   }
 };
@@ -52,7 +54,7 @@ const walltime: JupyterFrontEndPlugin<void> = {
       () => settings.composite as unknown as IWalltimeSettings,
       () => saveDocuments(app.shell)
     );
-    session.changed.connect((_sender, now) => void warner.look(now));
+    session.follow(now => void warner.look(now));
   }
 };
 
@@ -63,7 +65,7 @@ const idle: JupyterFrontEndPlugin<void> = {
   requires: [ISessionWatch],
   activate: (_app, session: ISessionWatch) => {
     const warner = new IdleWarner(() => session.keep());
-    session.changed.connect((_sender, now) => warner.look(now));
+    session.follow(now => warner.look(now));
   }
 };
 

@@ -1,7 +1,7 @@
 import type { ServerConnection } from '@jupyterlab/services';
 import { Token } from '@lumino/coreutils';
 import { Poll } from '@lumino/polling';
-import { Signal, type ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
 
 import {
   getSession,
@@ -27,8 +27,8 @@ export interface ISession {
 
 /** Watches the session and tells the plugins of this extension about it. */
 export interface ISessionWatch {
-  /** Emitted at each answer of the server. */
-  readonly changed: ISignal<ISessionWatch, ISession>;
+  /** Call back with the session as known now, if it is, and at each answer of the server. */
+  follow(listener: (session: ISession) => void): void;
   /** Tell the server that the user is still there. */
   keep(): Promise<void>;
 }
@@ -49,8 +49,11 @@ export class SessionWatch implements ISessionWatch {
     });
   }
 
-  get changed(): ISignal<this, ISession> {
-    return this._changed;
+  follow(listener: (session: ISession) => void): void {
+    if (this.latest !== null) {
+      listener(this.latest);
+    }
+    this.changed.connect((_sender, session) => listener(session));
   }
 
   async keep(): Promise<void> {
@@ -77,13 +80,15 @@ export class SessionWatch implements ISessionWatch {
       answer.idle_ends_at === null || answer.idle_timeout_seconds === null
         ? null
         : answer.idle_timeout_seconds - answer.idle_seconds;
-    this._changed.emit({
+    this.latest = {
       answer,
       endsAt: fromNow(answer.seconds_left),
       idleEndsAt: fromNow(idleLeft)
-    });
+    };
+    this.changed.emit(this.latest);
   }
 
   private readonly poll: Poll;
-  private readonly _changed = new Signal<this, ISession>(this);
+  private readonly changed = new Signal<this, ISession>(this);
+  private latest: ISession | null = null;
 }

@@ -1,3 +1,4 @@
+import { Signal, type ISignal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
 import type { ISession } from './session';
@@ -12,17 +13,33 @@ export class SessionStatus extends Widget {
     super();
     this.addClass('swotvre-SessionStatus');
     this.addClass('jp-StatusBar-TextItem');
-    this.hide();
+  }
+
+  /** Whether there is anything to show. */
+  get known(): boolean {
+    return this._known;
+  }
+
+  /** Emitted when there is something to show, or no longer. */
+  get knownChanged(): ISignal<this, void> {
+    return this._knownChanged;
   }
 
   /** Show the session as it is now. */
   present(session: ISession): void {
     const { title, size, seconds_left: left } = session.answer;
-    this.setHidden(size === null && left === null);
     this.node.textContent = sayStatus(title, left);
     this.node.title = describe(session, new Date());
     this.toggleClass('swotvre-mod-soon', left !== null && left <= SOON);
+    const known = size !== null || left !== null;
+    if (known !== this._known) {
+      this._known = known;
+      this._knownChanged.emit();
+    }
   }
+
+  private _known = false;
+  private readonly _knownChanged = new Signal<this, void>(this);
 }
 
 /** The tooltip: one fact per line. */

@@ -7,7 +7,7 @@ the time at which its cell started. ``watch_activity`` corrects the numbers wher
 ``/api/status``, the report of the single-user server to the hub, and the endpoints of this package.
 
 Activity is: a kernel that runs or has run something, a terminal that was typed in or wrote something, and a request
-that changes something (saving a file, starting a kernel, "keep my session").
+that changes something (saving a file, starting a kernel, "keep my session"), but not a tab's record of its own layout.
 """
 
 from datetime import UTC, datetime
@@ -20,6 +20,9 @@ BUSY_CHECK_SECONDS = 15
 
 #: HTTP methods with which a browser tab looks around by itself.
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+#: Under this path (after the base URL) a tab keeps its own layout: JupyterLab writes it every 10 s, used or not.
+TAB_STATE_PATH = "lab/api/"
 
 #: Kernel messages that displays send by themselves, in addition to those that Jupyter Server leaves out.
 DISPLAY_MESSAGES = ("usage_request", "usage_reply")
@@ -68,11 +71,11 @@ class Activity:
         self._settings[REQUESTS_KEY] = self._user_request = datetime.now(UTC)
 
     def end_request(self, handler: Any) -> None:
-        """Take a request that only read out of the record, then log it as before.
+        """Take a request that a tab makes by itself out of the record, then log it as before.
 
         Tornado calls this at the end of each request, right after Jupyter Server has recorded it.
         """
-        if handler.request.method not in READING_METHODS:
+        if not self._is_by_itself(handler.request):
             self._user_request = self._settings.get(REQUESTS_KEY)
         elif self._user_request is None:
             self._settings.pop(REQUESTS_KEY, None)
@@ -80,6 +83,10 @@ class Activity:
             self._settings[REQUESTS_KEY] = self._user_request
         if self._log_request is not None:
             self._log_request(handler)
+
+    def _is_by_itself(self, request: Any) -> bool:
+        own_state = self._settings["base_url"] + TAB_STATE_PATH
+        return request.method in READING_METHODS or request.path.startswith(own_state)
 
 
 def watch_activity(web_app: Any) -> Activity:
