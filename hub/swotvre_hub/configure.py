@@ -11,7 +11,7 @@ from swotvre_hub.gateway import gateway_roles, gateway_service, session_environm
 from swotvre_hub.pages import configure_pages
 from swotvre_hub.ports import LOOPBACK, recorded_ports
 from swotvre_hub.processes import SERVICE_ROLE, service_mark
-from swotvre_hub.services import idle_roles, idle_service
+from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.local import LocalSpawner
 from swotvre_hub.state import State
@@ -24,6 +24,7 @@ def configure(c: Config, settings: Settings, state: State) -> None:
     configure_auth(c, settings, state)
     configure_sessions(c, settings, state)
     configure_services(c, settings, state)
+    configure_idle(c, settings, state)
     configure_pages(c, settings, state)
 
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from swotvre_hub.bootstrap import BootstrapError, ensure_state, only_one
+from swotvre_hub.cli.progress import show_progress
 from swotvre_hub.errors import SetupError
 from swotvre_hub.hub_process import (
     count_sessions,
@@ -31,7 +29,6 @@ from swotvre_hub.hub_process import (
 )
 from swotvre_hub.passwords import ensure_passwords, read_password, user_password_file
 from swotvre_hub.ports import ensure_port_is_free, internal_ports
-from swotvre_hub.provision import Progress as ReportProgress
 from swotvre_hub.provision import ensure_datalake, ensure_kernels, ensure_session_parts
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import PORT_VARIABLE, STATE_VARIABLE, State, find_state, load_installed_settings
@@ -101,27 +98,16 @@ def stop(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def _install(settings: Settings, state: State, out: TextIO) -> None:
-    """Make what is missing, the session's parts and the kernels side by side, with a bar for each."""
-    columns = (
-        TextColumn("{task.fields[part]:<10}"),
-        BarColumn(30),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with only_one(state.root), Progress(*columns, console=Console(file=out)) as bars:
-
-        def bar(part: str) -> ReportProgress:
-            task = bars.add_task("waiting", total=1.0, part=part)
-            return lambda text, share: bars.update(task, description=text, completed=share)
-
+    """Make what is missing, the session's parts and the kernels side by side, and show how far each is."""
+    with only_one(state.root), show_progress(out) as bar:
         session, kernels, data = bar("session"), bar("kernels"), bar("datalake")
         with ThreadPoolExecutor(1) as pool:
             beside = pool.submit(ensure_session_parts, state, session)
             ensure_kernels(settings, state, kernels)
             ensure_datalake(settings, state, data)
             beside.result()
-        ensure_passwords(state)
-        internal_ports(state)
+    ensure_passwords(state)
+    internal_ports(state)
 
 
 def _serve(settings: Settings, state: State, out: TextIO) -> int:
