@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from swotvre_kernels.bytecode import find_twin, take_bytecode
 from swotvre_kernels.commands import clean_environment, run_logged
 from swotvre_kernels.definitions import ENVIRONMENTS, find_environment
 from swotvre_kernels.errors import InstallError, NoSpaceError, PrefixError
@@ -134,11 +135,11 @@ def _plan(name: str, environments: Path, source: Path | None, python: Path | Non
 
 
 def _free_version(definition: EnvironmentDefinition, prefix: Path) -> str:
-    version, serial = definition.version, 0
-    while (prefix / f"{definition.name}-{version}").exists():
-        serial += 1
-        version = f"{definition.version}.{serial}"
-    return version
+    """Return the release, or the release and the serial number after the highest one that is there."""
+    first = f"{definition.name}-{definition.version}"
+    rest = [path.name.removeprefix(first) for path in prefix.glob(f"{first}*") if path.is_dir()]
+    serials = [int(end[1:] or 0) for end in rest if not end or (end[0] == "." and end[1:].isdecimal())]
+    return f"{definition.version}.{max(serials) + 1}" if serials else definition.version
 
 
 def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progress) -> KernelBuild:
@@ -168,33 +169,46 @@ def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progres
 def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seconds: dict[str, float]) -> None:
     log = environment.parent / LOG_FOLDER / f"{environment.name}.log"
     log.unlink(missing_ok=True)
-    uv, python = find_uv(), str(environment_python(environment))
+    uv = find_uv()
 
     progress(f"Making {environment.name} with Python {plan.interpreter.version}", 0.0)
     with _measured(seconds, "venv"):
         command = [uv, "venv", "--no-project", "--python", str(plan.interpreter.path), str(environment)]
         run_logged(command, log, hold=hold, what="the environment cannot be made")
 
-    def show() -> None:
-        installed, compiled = _installed_fraction(environment, plan.pins)
-        step = f"Installing {plan.pins} packages" if installed < 1 and not compiled else "Compiling bytecode"
-        progress(step, 0.02 + 0.13 * installed + 0.44 * compiled)
-
     with _measured(seconds, "install and compile"):
-        command = [uv, "pip", "install", "--python", python, "--require-hashes", "--compile-bytecode"]
-        run_logged(
-            [*command, "-r", str(plan.folder / LOCK_FILE)],
-            log,
-            hold=hold,
-            what="the lock cannot be installed",
-            tick=show,
-        )
+        _install_lock(plan, environment, log, hold, progress)
     if plan.project:
         progress(f"Installing swot-vre {plan.project.version}", 0.60)
         with _measured(seconds, "project"):
             _install_project(plan.project, environment, log, hold)
     # No package can be added, replaced or removed by accident; files are links into uv's cache, hence left alone.
     set_folders_writable(environment / "lib", writable=False)
+
+
+def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress: Progress) -> None:
+    lock = plan.folder / LOCK_FILE
+    twin = find_twin(plan.definition.name, lock.read_bytes(), plan.interpreter, environment.parent)
+
+    def show() -> None:
+        installed, compiled = _installed_fraction(environment, plan.pins)
+        step = f"Installing {plan.pins} packages" if installed < 1 and not compiled else "Compiling bytecode"
+        progress(step, 0.02 + 0.13 * installed + 0.44 * compiled)
+
+    def install(*options: str) -> None:
+        command = [find_uv(), "pip", "install", "--python", str(environment_python(environment)), "--require-hashes"]
+        what = "the lock cannot be installed"
+        run_logged([*command, *options, "-r", str(lock)], log, hold=hold, what=what, tick=show)
+
+    if twin is None:
+        install("--compile-bytecode")
+        return
+    install()
+    progress(f"Taking the bytecode of {twin.name}", 0.2)
+    taken, left = take_bytecode(twin, environment)
+    if left or not taken:
+        # The files were copied with new times: nothing of the twin fits.
+        install("--reinstall", "--compile-bytecode")
 
 
 def _install_project(project: Project, environment: Path, log: Path, hold: int) -> None:

@@ -68,6 +68,9 @@ def test_changed_definition_is_built_beside_and_switched_to(prefix: Path, enviro
     assert second.path == prefix / "tiny-2026.11.1"
     assert first.path.is_dir()
     assert active_environment("tiny", prefix) == second.path
+    assert "Taking the bytecode of tiny-2026.11" in [step for step, _ in steps]
+    compiled = next(second.path.glob("lib/python3.12/site-packages/ipykernel/__pycache__/kernelapp.*.pyc"))
+    assert compiled.samefile(first.path / compiled.relative_to(second.path))
     assert all(0 <= fraction <= 1 for _, fraction in steps)
     assert steps[-1] == ("tiny-2026.11.1 is active", 1.0)
 
