@@ -105,6 +105,8 @@ def ensure_lab_extension(state: State, node: Path) -> None:
     sources = sorted(
         path for part in ("src", "style", "schema") for path in (source / part).rglob("*") if path.is_file()
     )
+    settings = source / "lab-settings"
+    sources += [settings / "overrides.json", settings / "page_config.json"]
     mark = _digest(*sources, source / "package.json", source / "package-lock.json", source / "tsconfig.json")
     target = lab / "share" / "jupyter" / "labextensions" / "swotvre-lab"
     if _read(target / ".complete") == mark:
@@ -118,6 +120,13 @@ def ensure_lab_extension(state: State, node: Path) -> None:
     enabled = lab / "etc" / "jupyter" / "jupyter_server_config.d" / "swotvre_lab.json"
     enabled.parent.mkdir(parents=True, exist_ok=True)
     enabled.write_text(json.dumps({"ServerApp": {"jpserver_extensions": {"swotvre_lab": True}}}), encoding="ascii")
+    # No news from elsewhere, no rebuild, no store of extensions: an environment from a lock stays what it is.
+    for file, folder in (
+        ("overrides.json", "share/jupyter/lab/settings"),
+        ("page_config.json", "etc/jupyter/labconfig"),
+    ):
+        (lab / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(settings / file, lab / folder / file)
     (target / ".complete").write_text(mark, encoding="ascii")
 
 
