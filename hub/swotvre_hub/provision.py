@@ -16,6 +16,8 @@ from swotvre_hub.settings import Settings
 from swotvre_hub.state import State
 from swotvre_kernels.build import build_kernel
 
+#: Settings of the Lab, and their folders in the session environment.
+LAB_SETTINGS = {"overrides.json": "share/jupyter/lab/settings", "page_config.json": "etc/jupyter/labconfig"}
 #: The oldest Node that the proxy and the extension build run on.
 OLDEST_NODE = 20
 #: Called with what is done now and with the share that is done, 0 to 1.
