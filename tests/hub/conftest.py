@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class RunningHub:
             time.sleep(0.1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def proxy_command() -> list[str]:
     """Return the command of the proxy: of the environment, or of the installation."""
     named = os.environ.get("SWOTVRE_PROXY")
@@ -101,17 +102,34 @@ def kernel_python() -> Path:
 @pytest.fixture
 def start_hub(tmp_path: Path, proxy_command: list[str]) -> Iterator[Callable[..., RunningHub]]:
     """Start a hub on ``port`` with a block of configuration, and end it with all that it started."""
+    with _hubs(tmp_path, proxy_command) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_shared_hub(
+    tmp_path_factory: pytest.TempPathFactory, proxy_command: list[str]
+) -> Iterator[Callable[..., RunningHub]]:
+    """Start a hub that the tests of one module share, each as users of its own."""
+    with _hubs(tmp_path_factory.mktemp("hub"), proxy_command) as start:
+        yield lambda block: start(_free_port(), block)
+
+
+@contextmanager
+def _hubs(folder: Path, proxy: list[str]) -> Iterator[Callable[[int, str], RunningHub]]:
     started: list[RunningHub] = []
 
     def start(port: int, block: str) -> RunningHub:
-        hub = _start(tmp_path, proxy_command, port, block)
+        hub = _start(folder, proxy, port, block)
         started.append(hub)
         hub.wait(lambda: _answers(hub), "the hub to answer", 60)
         return hub
 
-    yield start
-    for hub in started:
-        _end(hub)
+    try:
+        yield start
+    finally:
+        for hub in started:
+            _end(hub)
 
 
 @pytest.fixture
