@@ -27,14 +27,14 @@ class Kernel:
         url = f"{self.server.url}{self.path}/channels?token={self.server.token}"
         return await websocket_connect(url.replace("http", "ws", 1))
 
-    def send(self, message_type: str, content: dict[str, object], *, wait: bool = True) -> None:
-        """Send one message on the shell channel; wait until the kernel is idle after it, or leave at once."""
+    def send(self, message_type: str, content: dict[str, object], *, wait: bool = True, channel: str = "shell") -> None:
+        """Send one message; wait until the kernel is idle after it, or leave at once."""
 
         async def exchange() -> None:
             socket = await self.connect()
             header = {"msg_id": uuid.uuid4().hex, "msg_type": message_type, "session": uuid.uuid4().hex}
             header |= {"username": "ana", "version": "5.4"}
-            message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+            message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel}
             await socket.write_message(json.dumps(message))
             while text := await asyncio.wait_for(socket.read_message(), 60):
                 answer = json.loads(text)
@@ -116,9 +116,11 @@ def test_running_a_cell_is_activity(server, kernel):
     assert idle_since(server) > before
 
 
-def test_message_that_only_asks_the_kernel_is_no_activity(server, kernel):
+@pytest.mark.parametrize(("message_type", "channel"), [("kernel_info_request", "shell"), ("usage_request", "control")])
+def test_message_that_only_asks_the_kernel_is_no_activity(server, kernel, message_type, channel):
+    """A page that connects asks for the kernel's name, the resource display for its memory."""
     before = idle_since(server)
-    kernel.send("kernel_info_request", {})
+    kernel.send(message_type, {}, channel=channel)
     assert idle_since(server) == before
 
 
