@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -72,26 +73,37 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def session_processes(session_id: str) -> Iterator[psutil.Process]:
-    """Yield the processes that carry ``session_id``, whatever process group or session they put themselves in."""
+def session_processes(session_id: str, leader: ProcessIdentity | None = None) -> Iterator[psutil.Process]:
+    """Yield the processes of a session: those that carry its id, wherever they put themselves, and its leader's.
+
+    Args:
+        session_id: the session's id; every program that was started in it has it in its environment.
+        leader: its supervisor, alive or not; a forked server shows the environment of the process it was forked from,
+            but is in the supervisor's Unix session.
+    """
+    unix_session = None
+    if leader is not None and leader.boot == boot_id():
+        found = _state_and_ticks(leader.pid)
+        # Linux gives a number to no new process while a Unix session has it: another owner means that ours is over.
+        unix_session = leader.pid if found is None or found[1] == leader.start_ticks else None
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(SESSION_ID_VARIABLE) == session_id:
+            if process.status() != psutil.STATUS_ZOMBIE and (
+                os.getsid(process.pid) == unix_session or process.environ().get(SESSION_ID_VARIABLE) == session_id
+            ):
                 yield process
 
 
-def kill_session_processes(session_id: str) -> int:
-    """Kill every process that carries ``session_id``; return how many there were."""
-    count = 0
-    while processes := list(session_processes(session_id)):
-        count += len(processes)
+def kill_session_processes(
+    session_id: str, leader: ProcessIdentity | None = None, patience_seconds: float = 5.0
+) -> None:
+    """Kill every process of a session; they are collected by whoever started them."""
+    deadline = time.monotonic() + patience_seconds
+    while (processes := list(session_processes(session_id, leader))) and time.monotonic() < deadline:
         for process in processes:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(processes, timeout=5)
-        if all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
-            break  # not ours to kill: looping would not help
-    return count
+        time.sleep(0.02)
 
 
 def _state_and_ticks(pid: int) -> tuple[str, int] | None:

@@ -289,7 +289,7 @@ class LocalSpawner(SessionMixin, Spawner):
 def _clean_up(session: LiveSession) -> None:
     if session.cgroup:
         end_cgroup(Path(session.cgroup))
-    kill_session_processes(session.session_id)
+    kill_session_processes(session.session_id, session.process)
 
 
 def _last_lines(log_file: Path) -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from logging import Logger
@@ -124,9 +125,11 @@ class SessionStarter:
                 start_new_session=True,
             )
         process = ProcessIdentity.of(child.pid)
-        if child.stdin is not None:
-            with child.stdin as pipe:
-                pipe.write(json.dumps(order).encode("ascii"))
+        # A program that ended already does not read its order; that it ended is noticed soon enough.
+        with suppress(BrokenPipeError):
+            if child.stdin is not None:
+                with child.stdin as pipe:
+                    pipe.write(json.dumps(order).encode("ascii"))
         return StartedSession(process, child)
 
     def _leave_aside(self, error: ForkServerError) -> None:
