@@ -1,10 +1,8 @@
-"""The real files of the sample: copied as they are, or written again where xarray could not read them rightly."""
+"""Write the real files: copied as they are, or anew where xarray could not read them rightly."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -13,33 +11,12 @@ import numpy as np
 from scipy.io import loadmat
 
 from swotvre_catalogs.sample.plan import GENERATOR_VERSION
-from swotvre_catalogs.sample.sea import DUACS_FILL, DUACS_MAP
+from swotvre_catalogs.sample.real_files import DUACS_FILL, RealFile
 
 #: MATLAB's day number of 1970-01-01.
 _MATLAB_1970 = 719529
 
 _COMPRESSED = {"compression": "zlib", "complevel": 4, "shuffle": True}
-
-
-@dataclass(frozen=True)
-class RealFile:
-    """One file of the sample that holds measurements."""
-
-    #: Path below the datalake.
-    path: str
-    #: Name among the inputs of this package.
-    source: str
-    label: str
-    #: What it holds, for the reader of README.md.
-    content: str
-    credit: str
-    licence: str
-    #: Writes the target from the source.
-    write: Callable[[Path, Path], None]
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
 
 
 def write_duacs_map(source: Path, target: Path) -> None:
@@ -110,66 +87,7 @@ def write_tide_gauge(source: Path, target: Path) -> None:
         )
 
 
-_HYDROCRON = "NASA/CNES SWOT mission, distributed by PO.DAAC; file from podaac/hydrocron"
-_RIVERSP = "SWOT_L2_HR_RiverSP_Reach_049_058_AU_20260419T185249_20260419T190852_PID0_01.zip"
-_LAKESP = "SWOT_L2_HR_LakeSP_Prior_033_506_AU_20250605T225724_20250605T230824_PID0_01.zip"
-
-REAL_FILES = (
-    RealFile(
-        "swot/l2_hr/pixc/SWOT_L2_HR_PIXC_015_033_163R_20240509T115817_20240509T115828_PIC0_01.nc",
-        "swot_pixc.nc",
-        "L2_HR_PIXC 015/033 tile 163R",
-        "pixel cloud, French Guiana, 2024-05-09: 10,001 points and 8 variables of group pixel_cloud",
-        "NASA/CNES SWOT mission; crop from SWOT-community/PixCDust",
-        "Apache-2.0",
-        _copy,
-    ),
-    RealFile(
-        f"swot/l2_hr/riversp/{_RIVERSP}",
-        _RIVERSP,
-        "L2_HR_RiverSP Reach 049/058",
-        "52 river reaches, New Zealand, 2026-04-19",
-        _HYDROCRON,
-        "Apache-2.0",
-        _copy,
-    ),
-    RealFile(
-        f"swot/l2_hr/lakesp/{_LAKESP}",
-        _LAKESP,
-        "L2_HR_LakeSP Prior 033/506",
-        "723 lakes, 2025-06-05",
-        _HYDROCRON,
-        "Apache-2.0",
-        _copy,
-    ),
-    RealFile(
-        f"duacs/{DUACS_MAP}",
-        DUACS_MAP,
-        "DUACS map 2019-01-01",
-        "absolute dynamic topography, global, 0.25 degree; the land is now declared as _FillValue",
-        "Generated using E.U. Copernicus Marine Service information; file from CNES/swot_simulator",
-        "BSD-3-Clause",
-        write_duacs_map,
-    ),
-    RealFile(
-        "insitu/drifters/aoml_v2019.nc",
-        "aoml_v2019.nc",
-        "AOML drifters",
-        "surface drifters, Black Sea, 17,775 observations",
-        "NOAA AOML; file from CNES/pangeo-pyinterp",
-        "BSD-3-Clause",
-        _copy,
-    ),
-    RealFile(
-        "insitu/tide_gauges/honolulu_2010.nc",
-        "HNL2010.mat",
-        "Tide gauge Honolulu 2010",
-        "hourly sea level, written as netCDF; station inferred from the name of the source",
-        "test data of wesleybowman/UTide",
-        "MIT",
-        write_tide_gauge,
-    ),
-)
+_WRITERS = {"as it is": shutil.copyfile, "DUACS map": write_duacs_map, "tide gauge": write_tide_gauge}
 
 
 def write_real_file(real: RealFile, root: Path) -> str:
@@ -177,5 +95,5 @@ def write_real_file(real: RealFile, root: Path) -> str:
     target = root / real.path
     target.parent.mkdir(parents=True, exist_ok=True)
     with as_file(files("swotvre_catalogs.sample") / "inputs" / real.source) as source:
-        real.write(source, target)
+        _WRITERS[real.treatment](source, target)
     return real.path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from swotvre_catalogs.sample.errors import SampleError
 from swotvre_catalogs.sample.manifest import MANIFEST, is_complete, read_manifest
+from swotvre_catalogs.sample.writing import write_everything
 
 #: Called with the number of files written, the number of all, and the name of the last one.
 Progress = Callable[[int, int, str], None]
@@ -41,9 +42,6 @@ def write_sample(destination: Path, *, force: bool = False, progress: Progress |
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         _refuse_full_disk(destination.parent)
-        # Here, not above: the numerical packages take seconds to import, and a finished sample needs none of them.
-        from swotvre_catalogs.sample.writing import write_everything
-
         with _staging(destination) as staging:
             write_everything(staging, progress or (lambda *_: None), workers)
             _replace(destination, staging)

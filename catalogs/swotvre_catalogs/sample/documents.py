@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swotvre_catalogs.sample.copies import REAL_FILES
 from swotvre_catalogs.sample.plan import (
     CUT_FRACTION,
     CUT_GRANULE,
     GENERATOR_VERSION,
     MISSING_GRANULE,
 )
+from swotvre_catalogs.sample.real_files import REAL_FILES
 
 _SIMULATED_CREDIT = (
     "simulated by swot-vre from the SWOT science orbit (iuryt/swot_southbrazil_flooding, MIT), a DUACS map "

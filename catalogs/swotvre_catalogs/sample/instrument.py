@@ -48,9 +48,13 @@ def noise_deviation(distance: Floats, swh: Floats, posting_m: float = POSTING_M)
 
 
 def look_through_instrument(
-    swath: Swath, swh: Floats, rng: np.random.Generator, posting_m: float = POSTING_M
+    swath: Swath,
+    swh: Floats,
+    pass_rng: np.random.Generator,
+    pixel_rng: np.random.Generator,
+    posting_m: float = POSTING_M,
 ) -> InstrumentErrors:
-    """Return the errors of one pass."""
+    """Return the errors of one pass: the slow ones by ``pass_rng``, the noise of the pixels by ``pixel_rng``."""
     share = swath.cross_track / 60e3
     left, right = (swath.cross_track < 0), (swath.cross_track >= 0)
     systematic = np.zeros(swath.shape)
@@ -65,11 +69,11 @@ def look_through_instrument(
         (np.where(right, 1.0, 0.0), 0.009, 0.003),  # timing of the right side
         (share**2, 0.006, 0.002),  # baseline dilation
     ):
-        systematic += _slow_series(rng, along, deviation)[:, None] * across
-        residual += _slow_series(rng, along, left_over)[:, None] * across
+        systematic += _slow_series(pass_rng, along, deviation)[:, None] * across
+        residual += _slow_series(pass_rng, along, left_over)[:, None] * across
     deviation_map = noise_deviation(swath.distance, swh, posting_m)
     return InstrumentErrors(
-        noise=rng.standard_normal(swath.shape) * deviation_map,
+        noise=pixel_rng.standard_normal(swath.shape) * deviation_map,
         noise_deviation=deviation_map,
         systematic=systematic,
         crossover_correction=residual - systematic,

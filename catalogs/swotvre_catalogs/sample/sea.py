@@ -12,15 +12,11 @@ import numpy.typing as npt
 from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import gaussian_filter
 
+from swotvre_catalogs.sample.real_files import DUACS_FILL, DUACS_MAP
 from swotvre_catalogs.sample.swath import Swath
 from swotvre_catalogs.sample.waves import random_waves
 
 Floats = npt.NDArray[np.float64]
-
-DUACS_MAP = "dt_global_allsat_phy_l4_20190101_20190515.nc"
-
-#: The fill value that the DUACS map holds without declaring it.
-DUACS_FILL = -2147483647
 
 #: Eddies of the Agulhas drift westward at about 4.5 cm/s: degrees of longitude per second at 35 S.
 _DRIFT_DEGREES_PER_SECOND = 0.045 / (111195.0 * np.cos(np.radians(35.0)))

@@ -49,7 +49,7 @@ class Swath:
     longitude: Floats
     #: Metres from the nadir track, positive to the right of flight, shape (num_pixels,).
     cross_track: Floats
-    #: Metres along the track from the first line.
+    #: Metres along the track from the start of the pass.
     along_track: Floats
 
     @property
@@ -115,7 +115,7 @@ def _make_swath(pass_number: int, latitude_range: tuple[float, float], posting_m
         latitude=np.asarray(grid_lat, dtype=float),
         longitude=np.asarray(grid_lon, dtype=float) % 360,
         cross_track=cross_track,
-        along_track=along[index] - along[index[0]],
+        along_track=along[index],
     )
 
 

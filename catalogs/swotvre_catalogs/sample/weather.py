@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swotvre_catalogs.sample.swath import Swath
+from swotvre_catalogs.sample.plan import LATITUDE_MAX, LATITUDE_MIN
+from swotvre_catalogs.sample.swath import Swath, fixed_grid
 from swotvre_catalogs.sample.waves import random_waves
 
 Floats = npt.NDArray[np.float64]
@@ -45,9 +46,9 @@ class Weather:
 def _rain_cells(swath: Swath, rng: np.random.Generator, raggedness: Floats) -> Floats:
     """Return the rain of a few convective cells that the pass happens to cross, in mm/h."""
     rain = np.zeros(swath.shape)
-    length = float(swath.along_track[-1])
+    crop = fixed_grid(swath.pass_number, LATITUDE_MIN, LATITUDE_MAX).along_track
     for _ in range(int(rng.integers(3, 6))):
-        along, across = rng.uniform(0.05, 0.95) * length, rng.uniform(-58e3, 58e3)
+        along, across = rng.uniform(crop[0], crop[-1]), rng.uniform(-58e3, 58e3)
         long_axis, short_axis, tilt = rng.uniform(14e3, 38e3), rng.uniform(7e3, 14e3), rng.uniform(0, np.pi)
         dy, dx = swath.along_track[:, None] - along, swath.distance - across
         a = (dx * np.cos(tilt) + dy * np.sin(tilt)) / long_axis

@@ -6,15 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from swotvre_catalogs.sample.copies import REAL_FILES, write_real_file
 from swotvre_catalogs.sample.documents import render_readme
-from swotvre_catalogs.sample.granule import write_pass
 from swotvre_catalogs.sample.manifest import write_manifest
-from swotvre_catalogs.sample.plan import passes
+from swotvre_catalogs.sample.plan import Granule, passes
+from swotvre_catalogs.sample.real_files import REAL_FILES, RealFile
 
 
 def _end_with_parent() -> None:
@@ -28,6 +27,21 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+# The numerical packages take seconds to import: only the workers need them, each when its first task comes.
+
+
+def _write_real(real: RealFile, root: Path) -> list[str]:
+    from swotvre_catalogs.sample.copies import write_real_file
+
+    return [write_real_file(real, root)]
+
+
+def _simulate(granules: Sequence[Granule], root: Path) -> list[str]:
+    from swotvre_catalogs.sample.granule import write_pass
+
+    return write_pass(granules, root)
 
 
 def write_everything(root: Path, progress: Callable[[int, int, str], None], workers: int) -> None:
@@ -45,16 +59,19 @@ def write_everything(root: Path, progress: Callable[[int, int, str], None], work
     # Not fork: the caller may run threads, and a child of a threaded process can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_end_with_parent) as pool:
-        futures = {pool.submit(write_pass, granules, root): granules for granules in plan}
+        tasks = {pool.submit(_write_real, real, root): real.label for real in REAL_FILES}
+        simulations = {
+            pool.submit(_simulate, granules, root): ", ".join(granule.label for granule in granules)
+            for granules in plan
+        }
         try:
-            for real in REAL_FILES:
-                written.append(write_real_file(real, root))
-                progress(len(written), total, real.label)
-            for future in as_completed(futures):
-                simulated += future.result()
-                progress(len(written) + len(simulated), total, ", ".join(g.label for g in futures[future]))
+            for future in as_completed(tasks | simulations):
+                written += future.result()
+                if future in simulations:
+                    simulated += future.result()
+                progress(len(written), total, (tasks | simulations)[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     (root / "README.md").write_text(render_readme(simulated), "utf-8")
-    write_manifest(root, [*written, *simulated, "README.md"], simulated)
+    write_manifest(root, [*written, "README.md"], simulated)
