@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -75,10 +76,9 @@ def test_orphan_of_a_killed_build_is_waited_for(prefix: Path) -> None:
     (prefix / ".lock").write_text(json.dumps({"pid": dead.pid, "started": "1"}))
     steps: list[str] = []
     with (prefix / ".lock").open() as held:
-        orphan = subprocess.Popen(["flock", str(held.fileno()), "sleep", "1"], pass_fds=(held.fileno(),))
-        orphan.wait()
-        # `flock FD` leaves the lock with whoever holds the descriptor: the program that outlives us.
-        orphan = subprocess.Popen(["sleep", "1"], pass_fds=(held.fileno(),))
+        fcntl.flock(held, fcntl.LOCK_EX)
+        # It inherits the descriptor, and with it the lock, as uv does from a build that is then killed.
+        orphan = subprocess.Popen(["sleep", "3"], pass_fds=(held.fileno(),))
     with locked(prefix, lambda step, _: steps.append(step)):
-        assert steps
-        assert orphan.poll() == 0 or orphan.wait(timeout=5) == 0
+        assert orphan.wait(timeout=10) == 0
+    assert "Waiting for the last program of an interrupted build" in steps
