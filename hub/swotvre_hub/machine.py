@@ -27,12 +27,14 @@ class Machine:
 
     def lacks(self, cores: int, memory_gib: int) -> str | None:
         """Return in words why ``cores`` and ``memory_gib`` do not fit, or None when they do."""
-        missing = []
+        needed, there = [], []
         if cores > self.cores:
-            missing.append(f"{cores} cores; this machine has {self.cores}")
+            needed.append(f"{cores} cores")
+            there.append(f"{self.cores} core{'' if self.cores == 1 else 's'}")
         if memory_gib * (1 - RESERVED_BY_FIRMWARE) > self.memory_gib:
-            missing.append(f"{memory_gib} GiB of memory; this machine has {self.memory_gib:.0f}")
-        return f"needs {' and '.join(missing)}" if missing else None
+            needed.append(f"{memory_gib} GiB of memory")
+            there.append(f"{self.memory_gib:.0f} GiB of memory")
+        return f"needs {' and '.join(needed)}; this machine has {' and '.join(there)}" if needed else None
 
 
 def measure_machine() -> Machine:

@@ -58,13 +58,18 @@ def test_a_near_miss_is_suggested() -> None:
 
 
 def test_a_size_that_the_machine_cannot_hold_is_refused_with_both_numbers() -> None:
-    with pytest.raises(SessionSizeUnavailableError, match=r"needs 16 cores; this machine has 8 and 128 GiB"):
+    with pytest.raises(
+        SessionSizeUnavailableError, match=r"needs 16 cores and 128 GiB of memory; this machine has 8 cores and 64 GiB"
+    ):
         parse_session_request({"size": "xlarge"}, SETTINGS, WORKSTATION)
 
 
 def test_a_machine_sold_with_8_gib_holds_a_small_session() -> None:
     assert Machine(cores=2, memory_bytes=int(7.6 * 2**30)).lacks(1, 8) is None
-    assert Machine(cores=2, memory_bytes=int(6.9 * 2**30)).lacks(1, 8) == "needs 8 GiB of memory; this machine has 7"
+    assert (
+        Machine(cores=2, memory_bytes=int(6.9 * 2**30)).lacks(1, 8)
+        == "needs 8 GiB of memory; this machine has 7 GiB of memory"
+    )
 
 
 def test_an_option_that_no_session_knows_is_refused() -> None:
