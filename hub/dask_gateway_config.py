@@ -5,4 +5,4 @@ from swotvre_hub.settings import load_settings
 from swotvre_hub.state import find_state
 
 state = find_state()
-configure_gateway_server(get_config(), load_settings(state.site_file), state)  # noqa: F821
+configure_gateway_server(get_config(), load_settings(state.site_file), state)

@@ -21,7 +21,7 @@ from swotvre_hub.state import State
 CLUSTER_ROLE = "dask-cluster"
 
 
-class GatewayBackend(UnsafeLocalBackend):  # type: ignore[misc]
+class GatewayBackend(UnsafeLocalBackend):
     """Local clusters, all under the account of the hub.
 
     Of each process its whole group is ended, so that no worker outlives its nanny; what a killed gateway left is ended
@@ -34,19 +34,19 @@ class GatewayBackend(UnsafeLocalBackend):  # type: ignore[misc]
     async def setup(self, app: Any) -> None:
         """Start, on a clean floor."""
         await asyncio.to_thread(self._end_leftovers)
-        self.dashboards = DashboardServer(self.db_owner)
-        self.dashboards.start()
         await super().setup(app)
 
     async def do_setup(self) -> None:
-        """Lead the hub's answer to a login to the dashboards."""
+        """Start the dashboards, and lead the hub's answer to a login there."""
+        self.dashboards = DashboardServer(self.proxy.prefix, self.find_owner)
+        self.dashboards.start()
         await self.proxy.add_route(kind="PATH", path="/oauth_callback", target=f"{self.dashboards.url}/oauth_callback")
 
     async def do_cleanup(self) -> None:
         """End what may be left of the clusters."""
         await asyncio.to_thread(self._end_leftovers)
 
-    def db_owner(self, cluster_name: str) -> str | None:
+    def find_owner(self, cluster_name: str) -> str | None:
         """Return the name of the user whose running cluster this is, or None."""
         cluster = self.db.get_cluster(cluster_name)
         return cluster.username if cluster is not None and cluster.is_active() else None

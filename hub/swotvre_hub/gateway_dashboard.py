@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
 
-from jupyterhub.services.auth import HubOAuthCallbackHandler, HubOAuthenticated
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado import web
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
@@ -36,20 +37,29 @@ NOT_FORWARDED = {
 class DashboardServer:
     """A web server on loopback that leads the owner of a cluster, and nobody else, to its dashboard."""
 
-    def __init__(self, owner: Callable[[str], str | None]) -> None:
-        """Take ``owner``: cluster name -> name of its user, None for a cluster that is not there."""
+    def __init__(self, prefix: str, owner: Callable[[str], str | None]) -> None:
+        """Take what the server is for.
+
+        Args:
+            prefix: URL path of the gateway; the pages here have the paths that a browser sees.
+            owner: cluster name -> name of its user, None for a cluster that is not there.
+        """
+        self.prefix = prefix
         self.owner = owner
         #: Address of each cluster's own dashboard, ``http://host:port``.
         self.targets: dict[str, str] = {}
-        #: ``http://host:port`` of this server.
+        #: Address of this server, with the prefix.
         self.url = ""
 
     def start(self) -> None:
         """Listen on a free port, on the running event loop."""
-        cluster = r"/clusters/(?P<cluster_name>[0-9a-f]+)"
+        # A WebSocket goes by its cookie alone; Lax keeps the pages of other sites from using it.
+        auth = HubOAuth.instance()
+        auth.cookie_options = {**auth.cookie_options, "samesite": "Lax"}
+        cluster = rf"{re.escape(self.prefix)}/clusters/(?P<cluster_name>[0-9a-f]+)"
         application = web.Application(
             [
-                (r"/oauth_callback/?", HubOAuthCallbackHandler),
+                (rf"{re.escape(self.prefix)}/oauth_callback/?", HubOAuthCallbackHandler),
                 (rf"{cluster}/(?P<path>.*/ws|ws)", DashboardSocket, {"dashboards": self}),
                 (rf"{cluster}/(?P<path>.*)", DashboardPage, {"dashboards": self}),
             ],
@@ -57,7 +67,7 @@ class DashboardServer:
         )
         sockets = bind_sockets(0, LOOPBACK)
         HTTPServer(application, xheaders=True).add_sockets(sockets)
-        self.url = f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}"
+        self.url = f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}{self.prefix}"
 
     def add(self, cluster_name: str, address: str) -> str:
         """Show the dashboard at ``address``; return the address to lead readers to."""
@@ -69,7 +79,7 @@ class DashboardServer:
         self.targets.pop(cluster_name, None)
 
 
-class OwnedHandler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
+class OwnedHandler(HubOAuthenticated, web.RequestHandler):
     """Answers the owner of a cluster."""
 
     def initialize(self, dashboards: DashboardServer) -> None:
@@ -114,7 +124,7 @@ class DashboardPage(OwnedHandler):
         self.finish(answer.body if answer.code != 304 else None)
 
 
-class DashboardSocket(OwnedHandler, WebSocketHandler):  # type: ignore[misc]
+class DashboardSocket(OwnedHandler, WebSocketHandler):
     """The WebSocket through which a dashboard stays alive."""
 
     _far: WebSocketClientConnection | None = None
@@ -132,6 +142,13 @@ class DashboardSocket(OwnedHandler, WebSocketHandler):  # type: ignore[misc]
             max_message_size=2**28,
         )
         await super().get()
+
+    def check_origin(self, origin: str) -> bool:
+        """Accept every page: the proxies drop the host that a browser named, so there is nothing to compare with.
+
+        A page of another site cannot come with the reader's cookie: it is ``SameSite=Lax``.
+        """
+        return True
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """Choose what the dashboard chose."""

@@ -59,7 +59,7 @@ def worker_options(settings: Settings, state: State, machine: Machine) -> Option
     )
 
 
-class WorkerSize(Select):  # type: ignore[misc]
+class WorkerSize(Select):
     """The option ``size``: a session size for each worker; one that does not fit is refused with the reason."""
 
     def __init__(self, settings: Settings, machine: Machine) -> None:
@@ -91,7 +91,8 @@ def cluster_configuration(size_name: str, settings: Settings, state: State, mach
     cores = min(size.cores, machine.cores)
     return {
         "scheduler_cmd": [python, "-m", "distributed.cli.dask_scheduler"],
-        "worker_cmd": [python, "-m", "distributed.cli.dask_worker", "--host", LOOPBACK],
+        # The scheduler's dashboard shows the workers; one in each would cost seconds of its start.
+        "worker_cmd": [python, "-m", "distributed.cli.dask_worker", "--host", LOOPBACK, "--no-dashboard"],
         "worker_cores": cores,
         "worker_threads": cores,
         "worker_memory": min(size.memory_bytes, machine.memory_bytes),
@@ -104,7 +105,7 @@ def cluster_configuration(size_name: str, settings: Settings, state: State, mach
     }
 
 
-class GatewayServer(DaskGateway):  # type: ignore[misc]
+class GatewayServer(DaskGateway):
     """Dask Gateway, configured by the settings of the site in place of a file of its own."""
 
     def load_config_file(self, *args: object, **kwargs: object) -> None:

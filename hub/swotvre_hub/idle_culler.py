@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from jupyterhub_idle_culler import IdleCuller
+from jupyterhub_idle_culler import IdleCuller  # type: ignore[import-untyped]
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.log import app_log
 

@@ -7,11 +7,11 @@ from typing import Any
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
 
-class UnwatchedProxy(ConfigurableHTTPProxy):  # type: ignore[misc]
+class UnwatchedProxy(ConfigurableHTTPProxy):
     """ConfigurableHTTPProxy whose routes do not tell when they were used.
 
-    A browser that nobody looks at keeps its route busy: it polls, and its WebSockets stay open. The hub takes the newest
-    of the route's time and the session's own report, so the report of idle kernels would never count.
+    A browser that nobody looks at keeps its route busy: it polls, and its WebSockets stay open. The hub takes the
+    newest of the route's time and the session's own report, so the report of idle kernels would never count.
     """
 
     async def get_all_routes(self) -> dict[str, Any]:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from swotvre_hub.gateway_backend import CLUSTER_ROLE
+from swotvre_hub.processes import find_processes
+from swotvre_hub.state import State
 
 SETTINGS = """
 hub: {{address: 127.0.0.1, port: {port}, base_url: /}}
@@ -90,11 +102,167 @@ def test_cluster_computes_from_a_session_without_arguments(hub, run_client, tmp_
     running = hub()
     session = running.start_session("alice")
     answer = run_client(COMPUTE, session.environ())
-    print(answer)
-    print(running.log.read_text())
     assert answer["total"] == sum(i * i for i in range(100))
     assert answer["threads"] == [1, 1]
     assert answer["memory"] == [2**30, 2**30]
     assert answer["hosts"] == ["127.0.0.1", "127.0.0.1"]
     assert (answer["seen"], answer["left"]) == (1, 0)
     assert answer["environment"] == {"SWOTVRE_DATALAKE": str(tmp_path / ".vre/datalake"), "OMP_NUM_THREADS": "1"}
+
+
+START = """
+import json
+from dask_gateway import Gateway
+cluster = Gateway().new_cluster(shutdown_on_close=False)
+cluster.scale(1)
+client = cluster.get_client()
+client.wait_for_workers(1)
+print(json.dumps({"name": cluster.name, "link": cluster.dashboard_link}))
+"""
+STRANGER = """
+import json, os
+from dask_gateway import Gateway
+gateway, name, said = Gateway(), os.environ["CLUSTER"], {}
+said["seen"] = [report.name for report in gateway.list_clusters()]
+for what in ("connect", "stop_cluster", "get_cluster"):
+    try:
+        getattr(gateway, what)(name)
+    except Exception as error:
+        said[what] = str(error)
+for size in ("giant", "tini", 7):
+    try:
+        gateway.new_cluster(size=size)
+    except Exception as error:
+        said[str(size)] = str(error)
+print(json.dumps(said))
+"""
+
+
+def environment_of(user: str, running, folder: Path) -> dict[str, str]:
+    """Return the environment in which a client of ``user`` finds the gateway, with a token that the hub gave."""
+    assert running.api.post(f"/users/{user}").status_code in {201, 409}
+    token = running.api.post(f"/users/{user}/tokens", json={"note": "test"}).json()["token"]
+    port = (folder / ".vre/run/dask-gateway.port").read_text().strip()
+    return {
+        "PATH": os.environ["PATH"],
+        "JUPYTERHUB_API_TOKEN": token,
+        "DASK_GATEWAY__ADDRESS": f"{running.url}services/dask-gateway",
+        "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://127.0.0.1:{port}",
+        "DASK_GATEWAY__PUBLIC_ADDRESS": "/services/dask-gateway",
+        "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+    }
+
+
+@contextmanager
+def log_in(user: str, running) -> Iterator[httpx.Client]:
+    """Give a browser in which ``user`` is logged in."""
+    with httpx.Client(base_url=running.url, follow_redirects=True, timeout=30) as browser:
+        xsrf = re.search(r'name="_xsrf" value="([^"]+)"', browser.get("hub/login").text)
+        assert xsrf is not None
+        form = {"username": user, "password": running.password, "_xsrf": xsrf[1]}
+        assert browser.post("hub/login?next=%2Fhub%2Fhome", data=form).status_code == 200
+        yield browser
+
+
+def gateway_process(running) -> psutil.Process:
+    """Return the process of the gateway that the hub started."""
+    (gateway,) = (
+        child
+        for child in psutil.Process(running.process.pid).children()
+        if "swotvre_hub.gateway_server" in child.cmdline()
+    )
+    return gateway
+
+
+def cluster_processes(folder: Path) -> list[psutil.Process]:
+    """Return the processes of clusters that were started from the state folder in ``folder``."""
+    return list(find_processes(State(folder / ".vre"), [CLUSTER_ROLE]))
+
+
+async def test_cluster_and_dashboard_are_the_owners_alone(hub, run_client, tmp_path: Path) -> None:
+    running = hub()
+    cluster = run_client(START, environment_of("alice", running, tmp_path))
+    said = run_client(STRANGER, {**environment_of("bob", running, tmp_path), "CLUSTER": cluster["name"]})
+    assert said["seen"] == []
+    for what in ("connect", "get_cluster", "stop_cluster"):
+        assert "403" in said[what]
+    assert "needs 4096 cores" in said["giant"]
+    assert "choose among: tiny" in said["giant"]
+    assert "unknown session size 'tini'" in said["tini"]
+    assert "did you mean 'tiny'?" in said["tini"]
+    assert "unknown session size 7" in said["7"]
+
+    async with httpx.AsyncClient(base_url=running.url) as nobody:
+        answer = await nobody.get(cluster["link"])
+        assert answer.status_code == 302
+        assert "/hub/api/oauth2/authorize" in answer.headers["location"]
+    with log_in("bob", running) as bob:
+        answer = bob.get(cluster["link"])
+        assert answer.status_code == 404
+        assert "bob has no running Dask cluster of this name" in answer.text
+    with log_in("alice", running) as alice:
+        page = alice.get(cluster["link"])
+        assert page.status_code == 200
+        assert "Dask" in page.text
+        kept = [answer.headers.get("set-cookie", "") for answer in page.history]
+        assert any("service-dask-gateway=" in cookie and "samesite=lax" in cookie.lower() for cookie in kept)
+        scripts = re.findall(r'src="([^"]+\.js[^"]*)"', page.text)
+        assert scripts
+        for script in scripts:
+            assert alice.get(page.url.join(script)).status_code == 200
+        token = re.search(r'"token":"([^"]+)"', page.text)
+        assert token is not None
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in alice.cookies.jar)
+        address = str(page.url.join("status/ws")).replace("http", "ws", 1)
+        with pytest.raises(HTTPClientError, match="403"):
+            await websocket_connect(address)
+        socket = await websocket_connect(
+            HTTPRequest(address, headers={"Cookie": cookies, "Origin": running.url.rstrip("/")}),
+            subprotocols=["bokeh", token[1]],
+        )
+        assert json.loads(await socket.read_message())["msgtype"] == "ACK"
+        socket.close()
+        while await socket.read_message() is not None:
+            pass
+    assert cluster_processes(tmp_path)
+
+
+def test_cluster_that_nobody_uses_ends(hub, run_client, tmp_path: Path) -> None:
+    running = hub(idle_minutes=0.2)
+    code = "from dask_gateway import Gateway; Gateway().new_cluster(shutdown_on_close=False); print(1)"
+    run_client(code, environment_of("alice", running, tmp_path))
+    assert cluster_processes(tmp_path)
+    running.wait(lambda: not cluster_processes(tmp_path), "the idle cluster to end", 60)
+
+
+def test_nothing_is_left_of_a_cluster_when_its_gateway_is_killed_or_the_hub_ends(
+    hub, run_client, tmp_path: Path
+) -> None:
+    running = hub()
+    environment = environment_of("alice", running, tmp_path)
+    run_client(START, environment)
+    left = cluster_processes(tmp_path)
+    gateway = next(
+        p for p in psutil.Process(running.process.pid).children() if "swotvre_hub.gateway_server" in p.cmdline()
+    )
+    gateway.kill()
+    _, alive = psutil.wait_procs(left, timeout=60)
+    assert not alive, running.log.read_text()
+    # The hub starts the gateway again, on the port that clients know.
+    running.wait(lambda: httpx.get(f"{environment['DASK_GATEWAY__ADDRESS']}/api/health").is_success, "the gateway", 60)
+    run_client(START, environment)
+    assert cluster_processes(tmp_path)
+    running.process.send_signal(signal.SIGTERM)
+    running.process.wait(40)
+    assert not cluster_processes(tmp_path), running.log.read_text()
+
+
+def test_killed_hub_takes_its_gateway_along(hub, tmp_path: Path) -> None:
+    running = hub()
+    services = [
+        p for p in psutil.Process(running.process.pid).children() if "swotvre_hub.gateway_server" in p.cmdline()
+    ]
+    assert len(services) == 1
+    running.process.kill()
+    _, alive = psutil.wait_procs(services, timeout=20)
+    assert not alive
