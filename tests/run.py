@@ -145,7 +145,7 @@ def run_tests(arguments: list[str]) -> int:
 def run_front_end_tests(tally: Tally) -> int:
     """Run the TypeScript tests of the Lab extension under Node's own runner."""
     node = (STATE / "node" / "proxy").read_text(encoding="utf-8").split('"')[1]
-    folder = CHECKOUT / "extensions" / "swotvre-lab"
+    folder = STATE / "build" / "swotvre-lab"
     path = os.pathsep.join([str(Path(node).parent), str(STATE / "env" / "lab" / "bin"), os.environ["PATH"]])
     print("\n== the Lab extension", flush=True)
     done = subprocess.run(
