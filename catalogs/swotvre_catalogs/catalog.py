@@ -118,6 +118,7 @@ class Entry:
     def summary(self) -> dict[str, Any]:
         """Return the product's row of the products table."""
         found = latest_versions(find_granules(self.datalake, self.product))
+        simulated = {granule.path in self.datalake.simulated_paths for granule in found}
         begins = [granule.begin for granule in found if granule.begin]
         ends = [granule.end for granule in found if granule.end]
         return {
@@ -129,7 +130,7 @@ class Entry:
             "passes": number_ranges(g.values["pass_number"] for g in found if "pass_number" in g.values),
             "period": f"{min(begins):%Y-%m-%d} - {max(ends):%Y-%m-%d}" if begins else "",
             "size_mb": round(sum(g.size_bytes for g in found) / 1e6, 1),
-            "sample": self.product.metadata.sample,
+            "origin": " and ".join("simulated" if one else "real" for one in sorted(simulated)),
         }
 
     @cached_property

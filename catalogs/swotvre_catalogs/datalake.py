@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,6 +17,9 @@ from swotvre_catalogs.errors import DatalakeError, MissingDatalakeError, Unreada
 #: Environment variables that give the address and the fsspec storage options (a JSON object).
 ADDRESS_VARIABLE = "SWOTVRE_DATALAKE"
 OPTIONS_VARIABLE = "SWOTVRE_DATALAKE_OPTIONS"
+
+#: What a sample datalake lists of its files; a site's datalake has none.
+MANIFEST = "MANIFEST.json"
 
 
 class StoredFile(NamedTuple):
@@ -76,6 +80,18 @@ class Datalake:
         """Return what xarray and geopandas open: a file name for a folder, a file object for an object store."""
         full = f"{self._root}/{path}"
         return full if self.is_local else self._filesystem.open(full, mode="rb")
+
+    @cached_property
+    def simulated_paths(self) -> frozenset[str]:
+        """The files that a sample datalake's manifest calls simulated; none where there is no manifest."""
+        try:
+            with self._filesystem.open(f"{self._root}/{MANIFEST}", mode="rb") as file:
+                files = json.load(file)["files"]
+            return frozenset(path for path, facts in files.items() if facts["simulated"])
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UnreadableDatalakeError(f"{self.url(MANIFEST)} is not the manifest of a sample: {error!r}") from error
 
     def _check(self) -> None:
         try:

@@ -50,7 +50,7 @@ class Metadata(BaseModel, frozen=True, extra="forbid"):
     grid: Literal["fixed", "native", "regular", "points", "vector"]
     licence: str
     provider: str
-    #: Whether the sample datalake's files are measurements or simulated.
+    #: What the sample datalake holds of it: measurements, or simulated files.
     sample: Literal["real", "simulated"]
     #: Fill value of integer variables whose file does not declare one.
     undeclared_fill_value: int | None = None

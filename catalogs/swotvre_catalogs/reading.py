@@ -29,9 +29,13 @@ def open_dataset(datalake: Datalake, product: Product, path: str, values: dict[s
         name = group.strip("{} ")
         group = values[name]
     try:
-        # Undecoded first: an undeclared fill value must be declared before scale and offset are applied.
-        raw = xarray.open_dataset(datalake.open(path), group=group, chunks={}, decode_cf=False)
-        return xarray.decode_cf(_declare_fill_value(raw, product), decode_timedelta=False)
+        file = datalake.open(path)
+        if product.metadata.undeclared_fill_value is None:
+            return xarray.open_dataset(file, group=group, chunks={}, decode_timedelta=False)
+        # Undecoded first: the fill value must be declared before scale and offset are applied.
+        raw = xarray.open_dataset(file, group=group, chunks={}, decode_cf=False)
+        declared = _declare_fill_value(raw, product.metadata.undeclared_fill_value)
+        return xarray.decode_cf(declared, decode_timedelta=False)
     except Exception as error:  # netCDF4, h5netcdf and xarray each fail in their own way on a damaged file
         raise UnreadableGranuleError(_unreadable(datalake, path, group, error)) from error
 
@@ -53,10 +57,7 @@ def read_shapes(datalake: Datalake, path: str) -> geopandas.GeoDataFrame:
     return shapes
 
 
-def _declare_fill_value(raw: xarray.Dataset, product: Product) -> xarray.Dataset:
-    fill_value = product.metadata.undeclared_fill_value
-    if fill_value is None:
-        return raw
+def _declare_fill_value(raw: xarray.Dataset, fill_value: int) -> xarray.Dataset:
     for variable in raw.data_vars.values():
         undeclared = not {"_FillValue", "missing_value"} & variable.attrs.keys()
         if undeclared and numpy.issubdtype(variable.dtype, numpy.integer) and variable.ndim:

@@ -79,10 +79,10 @@ def catalog(lake: Path) -> Catalog:
 
 @pytest.fixture(scope="session")
 def sample_datalake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The sample datalake, made by its program, or the one that SWOTVRE_TEST_DATALAKE names."""
-    made = os.environ.get("SWOTVRE_TEST_DATALAKE")
-    if made:
-        yield Path(made)
+    """The sample datalake: the one of the installation under test, else made by its program."""
+    installed = Path(os.environ.get("SWOTVRE_TEST_STATE", "/nonexistent"), "datalake")
+    if (installed / "MANIFEST.json").exists():
+        yield installed
         return
     folder = tmp_path_factory.mktemp("sample") / "datalake"
     done = subprocess.run(

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -16,11 +15,11 @@ import s3fs
 
 from swotvre_catalogs import MissingDatalakeError, MissingGranuleError, UnreadableDatalakeError, open_catalog
 
-SERVER = os.environ.get("SWOTVRE_TEST_MOTO_SERVER") or shutil.which("moto_server")
+SERVER = os.environ.get("SWOTVRE_MOTO_SERVER")
 BUCKETS = itertools.count()
 
 pytestmark = [
-    pytest.mark.skipif(SERVER is None, reason="moto_server is neither on PATH nor in SWOTVRE_TEST_MOTO_SERVER"),
+    pytest.mark.skipif(SERVER is None, reason="SWOTVRE_MOTO_SERVER does not name a moto_server program"),
 ]
 
 
