@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 from swotvre_hub.bootstrap import BootstrapError, ensure_environment, ensure_uv
 from swotvre_hub.errors import SetupError
 from swotvre_hub.front_end import ensure_lab_extension, ensure_node, ensure_proxy
+from swotvre_hub.sample_datalake import write_sample_datalake
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import State
 from swotvre_kernels.build import build_kernel
@@ -56,17 +56,5 @@ def ensure_datalake(settings: Settings, state: State, progress: Progress) -> Non
     if settings.datalake.url:
         progress(settings.datalake.url, 1.0)
         return
-    command = [str(state.kernel_python(settings)), "-m", "swotvre_catalogs.sample", state.datalake(settings)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if process.stdout is None or process.stderr is None:
-        raise SetupError("the sample datalake's program has no output to read")
-    for line in process.stdout:
-        count, _, label = line.strip().partition(" ")
-        done, _, total = count.partition("/")
-        if done.isdigit() and total.isdigit():
-            progress(label, int(done) / max(1, int(total)))
-    message = process.stderr.read().strip()
-    if process.wait():
-        last = message.splitlines()[-1] if message else f"{command[0]} said nothing"
-        raise SetupError(f"the sample datalake could not be written: {last}")
+    write_sample_datalake(settings, state, state.root / "datalake", progress)
     progress("ready", 1.0)

@@ -1,24 +1,14 @@
-"""``swot-vre sample-data``: write the sample datalake with the interpreter of the active kernel."""
+"""``swot-vre sample-data``: write the sample datalake."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-from swotvre_hub.errors import SetupError
-from swotvre_hub.state import State, find_state, load_installed_settings
-
-#: Called with the number of files written, the number of all, and the name of the last one.
-ProgressReport = Callable[[int, int, str], None]
+from swotvre_hub.cli.progress import show_progress
+from swotvre_hub.sample_datalake import write_sample_datalake
+from swotvre_hub.state import find_state, load_installed_settings
 
 
 def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,86 +29,9 @@ def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace, out: TextIO) -> int:
     """Write the sample and say where it is."""
     state = find_state(args.state)
+    settings = load_installed_settings(state)
     destination = Path(args.destination or state.root / "datalake").absolute()
-    if out.isatty():
-        with _bar(out) as report:
-            written = write_sample_data(state, destination, force=args.force, report=report)
-    else:
-        written = write_sample_data(
-            state, destination, force=args.force, report=lambda done, total, label: _line(out, done, total, label)
-        )
+    with show_progress(out) as part:
+        written = write_sample_datalake(settings, state, destination, part("datalake"), force=args.force)
     print(f"{'Wrote' if written else 'Kept'} the sample datalake in {destination}", file=out)
     return 0
-
-
-def kernel_interpreter(state: State) -> Path:
-    """Return the interpreter of the active build of the default kernel.
-
-    Raises:
-        SetupError: there is no kernel yet, or its kernelspec names a program that cannot be run.
-        SettingsError: ``vre.yaml`` is at fault.
-    """
-    interpreter = state.kernel_python(load_installed_settings(state))
-    if not os.access(interpreter, os.X_OK):
-        raise SetupError(f"the kernel's interpreter {interpreter} cannot be run; run 'swot-vre kernels build'")
-    return interpreter
-
-
-def write_sample_data(state: State, destination: Path, *, force: bool, report: ProgressReport) -> bool:
-    """Write the sample datalake; return False when a complete one was already there.
-
-    Args:
-        state: The state folder, whose active kernel does the work.
-        destination: The folder to write.
-        force: Replace a folder that is not a sample datalake.
-        report: Told of the progress.
-
-    Raises:
-        SetupError: there is no kernel yet, or the sample could not be written.
-    """
-    command = [str(kernel_interpreter(state)), "-m", "swotvre_catalogs.sample", str(destination)]
-    if force:
-        command.append("--force")
-    # A file, not a pipe: nobody reads the complaints until the end, and a full pipe would stop the program.
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8") as complaints,
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
-        ) as process,
-    ):
-        try:
-            written = _follow(process.stdout or (), report)
-        except BaseException:
-            process.terminate()
-            raise
-        if process.wait() != 0:
-            complaints.seek(0)
-            words = complaints.read().strip().splitlines()
-            reason = words[-1] if words else f"{command[0]} ended with exit code {process.returncode}"
-            raise SetupError(reason.removeprefix("swot-vre sample data: "))
-    return written
-
-
-def _follow(lines: Iterable[str], report: ProgressReport) -> bool:
-    """Report each line ``done/total label``; return whether the last line says that something was written."""
-    last = ""
-    for line in lines:
-        last = line.strip()
-        counts, _, label = last.partition(" ")
-        done, slash, total = counts.partition("/")
-        if slash and done.isdecimal() and total.isdecimal():
-            report(int(done), int(total), label)
-    return last.startswith("wrote ")
-
-
-def _line(out: TextIO, done: int, total: int, label: str) -> None:
-    print(f"{done}/{total} {label}", file=out, flush=True)
-
-
-@contextlib.contextmanager
-def _bar(out: TextIO) -> Iterator[ProgressReport]:
-    """Show a progress bar on a terminal; yield what moves it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[label]}"))
-    with Progress(*columns, console=Console(file=out), transient=True) as progress:
-        task = progress.add_task("Sample datalake", label="", total=None)
-        yield lambda done, total, label: progress.update(task, completed=done, total=total, label=label)
