@@ -100,7 +100,9 @@ def ensure_environment(name: str, state: Path, uv: Path, log: Path | None = None
     """
     folder = state / "env" / name
     lock = CHECKOUT / "locks" / (name + ".txt")
-    mark = _digest(lock.read_bytes(), (CHECKOUT / "pyproject.toml").read_bytes(), PYTHON_VERSION.encode())
+    # The tables of the tools do not change what is installed.
+    project = (CHECKOUT / "pyproject.toml").read_bytes().split(b"\n[tool.")[0]
+    mark = _digest(lock.read_bytes(), project, PYTHON_VERSION.encode())
     python = folder / "bin" / "python"
     if _is_complete(folder, mark) and python.exists():
         return folder
