@@ -76,7 +76,7 @@ def execute_tutorials(state: Path) -> None:
     """Run the tutorials in a session and put them, with their figures, where Sphinx finds them."""
     for stale in (DOCS / "tutorials").glob("*.ipynb"):
         stale.unlink()
-    script = CHECKOUT / "notebooks" / "run.py"
+    script = CHECKOUT / "notebooks" / "run_in_session.py"
     subprocess.run([sys.executable, script, "--state", str(state), "--output", str(DOCS / "tutorials")], check=True)
 
 

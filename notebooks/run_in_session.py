@@ -1,6 +1,6 @@
 """Run notebooks inside a session of a running hub, as a user would: log in, start a session, run all cells.
 
-``python notebooks/run.py --state .vre --output DIR [NOTEBOOK ...]`` starts a trial hub of its own and writes the
+``python notebooks/run_in_session.py --state .vre --output DIR [NOTEBOOK ...]`` starts a trial hub and writes the
 executed notebooks, outputs included, to DIR. Without names it runs every tutorial.
 """
 
@@ -42,7 +42,7 @@ def make_token(client: httpx.Client, user: str) -> str:
     # The page gives the value that a request for a token must repeat.
     client.get("hub/token").raise_for_status()
     header = {"X-XSRFToken": str(client.cookies.get("_xsrf", path="/hub/")), "Referer": str(client.base_url)}
-    answer = client.post(f"hub/api/users/{user}/tokens", json={"note": "notebooks/run.py"}, headers=header)
+    answer = client.post(f"hub/api/users/{user}/tokens", json={"note": "notebooks/run_in_session.py"}, headers=header)
     answer.raise_for_status()
     return str(answer.json()["token"])
 
