@@ -35,8 +35,8 @@ def test_progress_of_the_kernel_is_passed_on(state: Path) -> None:
     out = io.StringIO()
     assert main(["sample-data", "--state", str(state)], out) == 0
     assert out.getvalue().splitlines() == [
-        "1/2 first product",
-        "2/2 second product",
+        "datalake   first product",
+        "datalake   second product",
         f"Wrote the sample datalake in {state / 'datalake'}",
     ]
     assert arguments.read_text().split() == ["-m", "swotvre_catalogs.sample", str(state / "datalake")]
