@@ -20,6 +20,6 @@ def open_granule(sample_datalake: Path) -> Callable[..., xarray.Dataset]:
     """Open one granule of the sample, whole, in memory."""
 
     def load(product: str, cycle: int, number: int, **options: object) -> xarray.Dataset:
-        return xarray.load_dataset(find_granule(sample_datalake, product, cycle, number), engine="h5netcdf", **options)
+        return xarray.load_dataset(find_granule(sample_datalake, product, cycle, number), engine="netcdf4", **options)
 
     return load

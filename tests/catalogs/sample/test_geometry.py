@@ -81,9 +81,9 @@ def test_names_parse_and_agree_with_what_the_files_hold(sample_datalake: Path) -
         assert path.parent.name == f"cycle_{cycle}"
         assert path.parent.parent.name == product.lower()
         group = "left" if product == "Unsmoothed" else None
-        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+        with xarray.open_dataset(path, engine="netcdf4") as dataset:
             assert (dataset.attrs["cycle_number"], dataset.attrs["pass_number"]) == (int(cycle), int(number))
-        with xarray.open_dataset(path, engine="h5netcdf", group=group) as dataset:
+        with xarray.open_dataset(path, engine="netcdf4", group=group) as dataset:
             first, last = dataset.time.values[[0, -1]].astype("datetime64[s]")
             stamps = [numpy.datetime64(datetime.datetime.strptime(text, "%Y%m%dT%H%M%S")) for text in (begin, end)]
             assert [first, last] == [stamp.astype("datetime64[s]") for stamp in stamps]
@@ -111,7 +111,7 @@ def test_one_pass_is_missing_and_one_is_cut_as_the_readme_says(sample_datalake: 
                     assert not list(sample_datalake.rglob(f"*_{cycle:03d}_{number:03d}_*"))
                     continue
                 path = find_granule(sample_datalake, product, cycle, number)
-                with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+                with xarray.open_dataset(path, engine="netcdf4") as dataset:
                     lines[product, cycle, number] = dataset.sizes["num_lines"]
     whole = max(lines.values())
     short = {key[1:]: count for key, count in lines.items() if count != whole}
