@@ -1,6 +1,8 @@
 """The catalogs of swot-vre: SWOT products on the datalake, opened by name, cycle and pass."""
 
-from swotvre_catalogs.catalog import Catalog, Entry, open_catalog
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from swotvre_catalogs.errors import (
     CatalogError,
     DatalakeError,
@@ -16,7 +18,10 @@ from swotvre_catalogs.errors import (
     UnreadableDatalakeError,
     UnreadableGranuleError,
 )
-from swotvre_catalogs.selection import Selection
+
+if TYPE_CHECKING:
+    from swotvre_catalogs.catalog import Catalog, Entry, open_catalog
+    from swotvre_catalogs.selection import Selection
 
 __all__ = [
     "Catalog",
@@ -37,3 +42,16 @@ __all__ = [
     "UnreadableGranuleError",
     "open_catalog",
 ]
+
+#: Names that bring xarray and intake with them, seconds of import: loaded when they are first asked for, so that
+#: the sample generator of this package starts without them.
+_LATE = {"Catalog": "catalog", "Entry": "catalog", "open_catalog": "catalog", "Selection": "selection"}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of ``_LATE`` from its module."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value
