@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
@@ -20,10 +19,8 @@ from swotvre_hub.processes import service_mark
 from swotvre_hub.services import end_with_parent
 from swotvre_hub.sessions import parse_size_name
 from swotvre_hub.settings import Settings, load_settings
+from swotvre_hub.spawner.environment import THREAD_VARIABLES, data_environment
 from swotvre_hub.state import State, find_state
-
-#: A worker's threads are its cores; a library that starts threads of its own in each would be too much.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 def configure_gateway_server(c: Config, settings: Settings, state: State) -> None:
@@ -97,10 +94,10 @@ def cluster_configuration(size_name: str, settings: Settings, state: State, mach
         "worker_threads": cores,
         "worker_memory": min(size.memory_bytes, machine.memory_bytes),
         "environment": {
-            **ONE_THREAD,
+            # A worker's threads are its cores; a library that starts threads of its own in each would be too much.
+            **dict.fromkeys(THREAD_VARIABLES, "1"),
+            **data_environment(settings, state),
             **service_mark(state, CLUSTER_ROLE),
-            "SWOTVRE_DATALAKE": state.datalake(settings),
-            "SWOTVRE_DATALAKE_OPTIONS": json.dumps(settings.datalake.storage_options),
         },
     }
 

@@ -71,14 +71,3 @@ def idle_roles(settings: Settings, state: State) -> list[dict[str, Any]]:
             "scopes": ["list:users", "read:users:activity", "read:servers", "access:servers", "delete:servers"],
         }
     ]
-
-
-def idle_environment(settings: Settings) -> dict[str, str]:
-    """Return what a session must know to tell its user of an idle end beforehand; empty when there is none."""
-    idle = settings.idle
-    if not idle.enabled:
-        return {}
-    return {
-        "SWOTVRE_IDLE_TIMEOUT_SECONDS": str(math.ceil(idle.timeout_minutes * 60)),
-        "SWOTVRE_IDLE_WARNING_SECONDS": str(math.ceil(idle.warning_minutes * 60)),
-    }

@@ -16,7 +16,7 @@ from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
 from swotvre_hub.idle_culler import IdleArbiter
-from swotvre_hub.services import configure_idle, idle_environment, idle_roles, idle_service
+from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import Settings, load_settings
 from swotvre_hub.state import State
 
@@ -33,7 +33,6 @@ def test_service_takes_its_times_from_the_settings_and_no_secret(settings: Setti
     service = idle_service(settings, State(tmp_path))
     assert service["command"][-2:] == ["--timeout=7200", "--cull-every=60"]
     assert service["environment"]["SWOTVRE_LOCAL_ADDRESS"] == "http://127.0.0.1:8000"
-    assert idle_environment(settings) == {"SWOTVRE_IDLE_TIMEOUT_SECONDS": "7200", "SWOTVRE_IDLE_WARNING_SECONDS": "600"}
 
 
 def test_service_may_look_ask_and_end_and_nothing_else(settings: Settings, tmp_path: Path) -> None:
@@ -49,7 +48,6 @@ def test_switched_off_nothing_changes(settings: Settings, tmp_path: Path) -> Non
     c = Config()
     configure_idle(c, off, State(tmp_path))
     assert c == Config()
-    assert idle_environment(off) == {}
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ hub: {{address: 127.0.0.1, port: PORT, base_url: /}}
 idle: {{enabled: true, timeout_minutes: {TIMEOUT_SECONDS / 60}, warning_minutes: 0.05, check_every_seconds: 1}}
 """
 BLOCK = """
-from swotvre_hub.services import configure_idle, idle_environment, idle_roles, idle_service
+from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import load_settings
 from swotvre_hub.state import find_state
 state = find_state({state!r})
@@ -34,7 +34,7 @@ c.JupyterHub.services.append(idle_service(settings, state))
 c.JupyterHub.load_roles.extend(idle_roles(settings, state))
 c.JupyterHub.last_activity_interval = 1
 c.JupyterHub.cleanup_servers = True
-c.Spawner.environment = {{**idle_environment(settings), "JUPYTERHUB_ACTIVITY_INTERVAL": "1"}}
+c.Spawner.environment = {{"JUPYTERHUB_ACTIVITY_INTERVAL": "1"}}
 c.Spawner.args += ["--ServerApp.jpserver_extensions=swotvre_lab=True"]
 """
 
