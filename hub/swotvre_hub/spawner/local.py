@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.spawner import Spawner
 from jupyterhub.utils import random_port, url_path_join
 
 from swotvre_hub.cgroups import end_cgroup
@@ -22,7 +22,7 @@ from swotvre_hub.spawner.environment import base_environment
 from swotvre_hub.spawner.forkserver import ForkServerError
 from swotvre_hub.spawner.identity import SESSION_ID_VARIABLE, kill_session_processes
 from swotvre_hub.spawner.records import LiveSession
-from swotvre_hub.spawner.session import SessionMixin, end_of
+from swotvre_hub.spawner.session import SessionMixin, end_of, refusal
 from swotvre_hub.spawner.starter import SessionStarter, starter_of
 from swotvre_hub.spawner.workspace import WorkspaceError, prepare_workspace
 
@@ -75,13 +75,13 @@ class LocalSpawner(SessionMixin, Spawner):
                 await self.starter.prepare()
             log_file = await self._launch(request)
         except WorkspaceError as error:
-            raise SpawnException(str(error), reason="workspace", status_code=503) from error
+            raise refusal(str(error), "workspace", 503) from error
         except OSError as error:
-            raise SpawnException(
+            raise refusal(
                 f"the session could not be started: {error.strerror or error} ({error.filename or 'no file'}). "
                 f"Tell who runs this site.",
-                reason="start",
-                status_code=503,
+                "start",
+                503,
             ) from error
         await self._wait_for_answer(log_file)
         self.tell(90, "JupyterLab answers.")
@@ -228,19 +228,19 @@ class LocalSpawner(SessionMixin, Spawner):
                 _, writer = await asyncio.open_connection(ADDRESS, self.port)
             except OSError:
                 if (status := await self.poll()) is not None:
-                    raise SpawnException(
+                    raise refusal(
                         f"the session ended while it started (status {status}). {_last_lines(log_file)}",
-                        reason="ended-early",
-                        status_code=503,
+                        "ended-early",
+                        503,
                     ) from None
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 writer.close()
                 return
-        raise SpawnException(
+        raise refusal(
             f"the session did not answer within {limit} seconds and was ended. {_last_lines(log_file)}",
-            reason="no-answer",
-            status_code=503,
+            "no-answer",
+            503,
         )
 
     # -- end ----------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class SessionMixin(LoggingConfigurable):
             request = parse_session_request(options, self.settings, self.machine())
         except SessionRequestError as error:
             self._restore_options()
-            raise SpawnException(str(error), reason=REFUSALS.get(type(error), "options")) from error
+            raise refusal(str(error), REFUSALS.get(type(error), "options")) from error
         self.records.update_history(
             self.user.name, self.name, options={"size": request.size_name, "walltime_hours": request.walltime_hours}
         )
@@ -188,3 +188,17 @@ class SessionMixin(LoggingConfigurable):
 def end_of(walltime: timedelta) -> datetime:
     """Return when a session that starts now ends, in UTC and whole seconds."""
     return (datetime.now(UTC) + walltime).replace(microsecond=0)
+
+
+def refusal(message: str, reason: str, status_code: int = 400) -> SpawnException:
+    """Return the error that shows ``message``, and nothing else, on every page and in the REST API.
+
+    Args:
+        message: what the user is told.
+        reason: a short label for metrics.
+        status_code: HTTP status; 400 is the user's to mend, 503 the site's.
+    """
+    error = SpawnException(message, reason=reason, status_code=status_code)
+    # Pages of JupyterHub 6.1 otherwise show the class and the label of the error before its message.
+    error.jupyterhub_message = message
+    return error

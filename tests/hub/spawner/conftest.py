@@ -11,6 +11,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jupyterhub
 import pytest
@@ -23,6 +24,22 @@ from swotvre_hub.spawner.local import LocalSpawner
 from swotvre_hub.state import State
 
 SpawnerFactory = Callable[..., LocalSpawner]
+
+HUB_BLOCK = """
+from pathlib import Path
+from swotvre_hub.settings import SessionSize, load_settings
+from swotvre_hub.spawner.local import LocalSpawner
+from swotvre_hub.state import State
+settings = load_settings()
+tiny = SessionSize(title="Tiny", cores=1, memory_gib=1, max_walltime_hours=2, good_for="A test")
+giant = SessionSize(title="Giant", cores=4096, memory_gib=65536, max_walltime_hours=2, good_for="Nothing yet")
+sessions = settings.sessions.model_copy(update=dict(default_size="tiny", default_walltime_hours=1.0))
+c.JupyterHub.spawner_class = LocalSpawner
+c.Spawner.args = []
+c.JupyterHub.cleanup_servers = True
+c.SessionMixin.settings = settings.model_copy(update=dict(sizes=dict(tiny=tiny, giant=giant), sessions=sessions))
+c.SessionMixin.state = State(Path({state!r}))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -120,3 +137,15 @@ async def make_spawner(state: State, settings: Settings, hub_address: tuple[str,
     for spawner in made:
         await spawner.stop(now=True)
         spawner.starter.stop()
+
+
+@pytest.fixture
+def hub_block(state: State) -> str:
+    """Return the configuration of a hub with local sessions."""
+    return HUB_BLOCK.format(state=str(state.root))
+
+
+@pytest.fixture
+def hub(start_hub: Callable[..., Any], free_port: int, hub_block: str) -> Any:
+    """Return a running hub with local sessions."""
+    return start_hub(free_port, hub_block)
