@@ -14,7 +14,7 @@ from swotvre_hub.processes import SERVICE_ROLE, service_mark
 from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.local import LocalSpawner
-from swotvre_hub.state import State
+from swotvre_hub.state import PORT_VARIABLE, State
 
 
 def configure(c: Config, settings: Settings, state: State) -> None:
@@ -70,7 +70,7 @@ def configure_services(c: Config, settings: Settings, state: State) -> None:
     if settings.idle.enabled:
         services.append(idle_service(settings, state))
         roles.extend(idle_roles(settings, state))
-    mark = service_mark(state, SERVICE_ROLE)
+    mark = {**service_mark(state, SERVICE_ROLE), PORT_VARIABLE: str(settings.hub.port)}
     c.JupyterHub.services = [
         {**service, "environment": {**service.get("environment", {}), **mark}} for service in services
     ]

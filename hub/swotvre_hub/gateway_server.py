@@ -18,9 +18,9 @@ from swotvre_hub.ports import LOOPBACK
 from swotvre_hub.processes import service_mark
 from swotvre_hub.services import end_with_parent
 from swotvre_hub.sessions import parse_size_name
-from swotvre_hub.settings import Settings, load_settings
+from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.environment import THREAD_VARIABLES, data_environment
-from swotvre_hub.state import State, find_state
+from swotvre_hub.state import State, find_state, load_installed_settings
 
 
 def configure_gateway_server(c: Config, settings: Settings, state: State) -> None:
@@ -109,7 +109,7 @@ class GatewayServer(DaskGateway):
         """Take the configuration from ``vre.yaml`` and its defaults."""
         state = find_state()
         config = Config()
-        configure_gateway_server(config, load_settings(state.site_file), state)
+        configure_gateway_server(config, load_installed_settings(state), state)
         self.update_config(config)
 
 

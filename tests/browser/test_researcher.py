@@ -96,6 +96,7 @@ def test_a_researcher_opens_the_first_tutorial_runs_all_and_sees_the_swath(
     page.locator(".jp-DirListing-item", has_text=NOTEBOOK).dblclick()
     notebook = page.locator(".jp-NotebookPanel")
     expect(notebook.locator(".jp-KernelName, .jp-Toolbar-kernelName").first).to_contain_text("SWOT Ocean")
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("SWOT Ocean | Idle")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(ALL_DONE, timeout=RUN_ALL_MILLISECONDS)

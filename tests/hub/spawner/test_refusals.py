@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -162,4 +163,14 @@ def test_a_second_start_while_the_first_is_pending_is_answered_in_peace(hub: Any
         second = browser.post(path, data=form)
         assert second.status_code == 400
         assert "pending spawn" in second.text or "already running" in second.text
+        hub.wait(lambda: hub.server("ada").get("ready"), "the session to start", 60)
+
+
+def test_starts_at_the_same_moment_give_one_session_and_no_server_error(hub: Any) -> None:
+    with logged_in(hub, "ada") as browser:
+        path = f"hub/spawn?_xsrf={browser.cookies['_xsrf']}"
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: browser.post(path, data={"size": "tiny"}).status_code, range(4)))
+        assert set(answers) <= {302, 400}, answers
+        assert 302 in answers
         hub.wait(lambda: hub.server("ada").get("ready"), "the session to start", 60)
