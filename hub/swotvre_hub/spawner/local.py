@@ -140,30 +140,16 @@ class LocalSpawner(SessionMixin, Spawner):
     async def _launch(self, request: SessionRequest) -> Path:
         """Start the session's processes; return its log file."""
         session_id = secrets.token_hex(8)
-        ends_at = end_of(request.walltime)
         self.port = random_port()
         cgroup = self.starter.limit_memory(session_id, request.size.memory_bytes)
         self._tell_memory(request, cgroup)
-        cores = choose_cores(
-            request.size.cores, os.sched_getaffinity(0), [session.cores for session in self.records.live()]
-        )
-        environment = self.session_environment(request, ends_at, base_environment(self._lab_python))
-        environment[SESSION_ID_VARIABLE] = session_id
-        environment["SWOTVRE_MEMORY_ENFORCED"] = str(int(cgroup is not None))
-        log_file = self._new_log_file()
-        self.records.ensure_folder()
-        started = await self.starter.start(
-            {
-                "environment": environment,
-                "folder": str(self.workspace),
-                "log": str(log_file),
-                "cores": cores,
-                "cgroup": str(cgroup or ""),
-                "ends_at": ends_at.timestamp(),
-                "grace_seconds": GRACE_SECONDS,
-                "end_record": str(self.records.end_record(session_id)),
-            }
-        )
+        try:
+            order = self._order(session_id, request, cgroup)
+            started = await self.starter.start(order)
+        except BaseException:
+            if cgroup is not None:
+                end_cgroup(cgroup)
+            raise
         self._child = started.child
         self._session = LiveSession(
             session_id=session_id,
@@ -171,24 +157,41 @@ class LocalSpawner(SessionMixin, Spawner):
             server_name=self.name,
             process=started.process,
             port=self.port,
-            cores=cores,
-            cgroup=str(cgroup or ""),
+            cores=order["cores"],
+            cgroup=order["cgroup"],
             size=request.size_name,
         )
         self._save_state()
-        how = "forked" if started.child is None else "from scratch"
         self.log.info(
-            "Session %s of %s: pid %d, size %s, cores %s, until %s, memory limit %s, started %s",
+            "Session %s of %s: pid %d, size %s, cores %s, memory limit %s, started %s",
             session_id,
             self._log_name,
             started.process.pid,
             request.size_name,
-            cores,
-            ends_at.isoformat(),
+            order["cores"],
             "enforced" if cgroup else "not enforced",
-            how,
+            "by the fork server" if started.child is None else "from scratch",
         )
-        return log_file
+        return Path(order["log"])
+
+    def _order(self, session_id: str, request: SessionRequest, cgroup: Path | None) -> dict[str, Any]:
+        """Return what the starter is told of a session: the fields of ``swotvre_lab.order.SessionOrder``."""
+        ends_at = end_of(request.walltime)
+        environment = self.session_environment(request, ends_at, base_environment(self._lab_python))
+        environment[SESSION_ID_VARIABLE] = session_id
+        environment["SWOTVRE_MEMORY_ENFORCED"] = str(int(cgroup is not None))
+        in_use = [session.cores for session in self.records.live()]
+        self.records.ensure_folder()
+        return {
+            "environment": environment,
+            "folder": str(self.workspace),
+            "log": str(self._new_log_file()),
+            "cores": choose_cores(request.size.cores, os.sched_getaffinity(0), in_use),
+            "cgroup": str(cgroup or ""),
+            "ends_at": ends_at.timestamp(),
+            "grace_seconds": GRACE_SECONDS,
+            "end_record": str(self.records.end_record(session_id)),
+        }
 
     @property
     def _lab_python(self) -> Path:

@@ -66,9 +66,11 @@ class Kernel:
     def interrupt(self) -> None:
         self.session.post(f"api/kernels/{self.id}/interrupt").raise_for_status()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._channels is not None:
             self._channels.close()
+            while await self._channels.read_message() is not None:
+                pass
         self.session.close()
 
 
@@ -85,7 +87,7 @@ async def kernel(hub: Any) -> AsyncIterator[Kernel]:
     kernel = Kernel(f"{hub.url}user/ada/", hub.api.headers["Authorization"])
     await kernel.connect()
     yield kernel
-    kernel.close()
+    await kernel.close()
 
 
 async def test_a_kernel_has_what_the_size_says_can_be_interrupted_and_ends_with_the_session(
