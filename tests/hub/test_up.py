@@ -89,6 +89,22 @@ def test_a_stop_ends_everything_that_was_started(state: State) -> None:
         _wait_until_gone(state)
 
 
+def test_what_jupyterlab_keeps_of_a_user_lies_in_his_own_folder(state: State) -> None:
+    with trial_hub(state) as hub:
+        _, token = _log_in(hub)
+        session = _start_session(hub, token)
+        layout = {"data": {}, "metadata": {"id": "mine"}}
+        assert session.put("lab/api/workspaces/mine", json=layout).status_code == 204
+        themes = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+        assert session.put(themes, json={"raw": '{"theme": "JupyterLab Dark"}'}).status_code == 204
+        lab = state.root / "home" / USER / ".config" / "jupyter" / "lab"
+        assert list((lab / "workspaces").glob("mine*"))
+        assert "Dark" in next(lab.rglob("themes.jupyterlab-settings")).read_text(encoding="utf-8")
+        specs = session.get("api/kernelspecs").json()
+        assert specs["default"] == "swot-ocean"
+        assert list(specs["kernelspecs"]) == ["swot-ocean"], "the server's own interpreter is no kernel for users"
+
+
 def test_a_second_one_in_the_same_folder_says_where_the_first_is(state: State) -> None:
     with trial_hub(state) as hub:
         second = _up(state)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.paths import jupyter_data_dir
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
+from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir
 from traitlets import default
 
 #: Server extensions of the environment that a session does not use: the classic notebook's configuration, and a
@@ -36,6 +37,9 @@ def server_arguments(environment: Mapping[str, str]) -> list[str]:
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        # JupyterLab asks for these two when it is imported: in the fork server, before there is a user.
+        f"--LabApp.user_settings_dir={get_user_settings_dir()}",
+        f"--LabApp.workspaces_dir={get_workspaces_dir()}",
     ]
     if has_offered_kernels(environment):
         arguments.append(f"--ServerApp.kernel_spec_manager_class={__name__}.SessionKernelSpecManager")
