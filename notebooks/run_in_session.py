@@ -28,41 +28,37 @@ USER = "reader"
 START_SECONDS, CELL_SECONDS = 60, 300
 
 
-def log_in(url: str, user: str, password: str) -> httpx.Client:
-    """Return a client with the cookies of ``user``, logged in to the hub at ``url``."""
-    client = httpx.Client(base_url=url, follow_redirects=True, timeout=60)
-    client.get("hub/login")
-    form = {"username": user, "password": password, "_xsrf": client.cookies.get("_xsrf", path="/hub/")}
-    client.post("hub/login", data=form).raise_for_status()
-    return client
-
-
-def make_token(client: httpx.Client, user: str) -> str:
-    """Return a token for the REST API with the rights of ``user``."""
-    # The page gives the value that a request for a token must repeat.
-    client.get("hub/token").raise_for_status()
-    header = {"X-XSRFToken": str(client.cookies.get("_xsrf", path="/hub/")), "Referer": str(client.base_url)}
-    answer = client.post(f"hub/api/users/{user}/tokens", json={"note": "notebooks/run_in_session.py"}, headers=header)
-    answer.raise_for_status()
-    return str(answer.json()["token"])
+def log_in(url: str, user: str, password: str) -> str:
+    """Log in to the hub at ``url`` as a browser does; return a token for its REST API with the rights of ``user``."""
+    with httpx.Client(base_url=url, follow_redirects=True, timeout=60) as client:
+        client.get("hub/login")
+        form = {"username": user, "password": password, "_xsrf": client.cookies.get("_xsrf", path="/hub/")}
+        client.post("hub/login", data=form).raise_for_status()
+        # The page gives the value that a request for a token must repeat.
+        client.get("hub/token").raise_for_status()
+        headers = {"X-XSRFToken": str(client.cookies.get("_xsrf", path="/hub/")), "Referer": str(client.base_url)}
+        answer = client.post(f"hub/api/users/{user}/tokens", json={"note": "run_in_session.py"}, headers=headers)
+        answer.raise_for_status()
+        return str(answer.json()["token"])
 
 
 @contextmanager
 def session(url: str, user: str, token: str, options: dict[str, Any]) -> Iterator[str]:
     """Start a session with ``options``, yield its address, stop it."""
-    api = httpx.Client(base_url=f"{url}hub/api/", headers={"Authorization": f"token {token}"}, timeout=60)
-    started = api.post(f"users/{user}/server", json=options)
-    if started.status_code >= 400:
-        raise RuntimeError(f"the session was refused ({started.status_code}): {started.json().get('message')}")
-    deadline = time.monotonic() + START_SECONDS
-    while not (server := api.get(f"users/{user}").json()["servers"].get("", {})).get("ready"):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the session was not ready after {START_SECONDS} s; the hub knows: {server}")
-        time.sleep(0.1)
-    try:
-        yield f"{url}user/{user}/"
-    finally:
-        api.delete(f"users/{user}/server").raise_for_status()
+    headers = {"Authorization": f"token {token}"}
+    with httpx.Client(base_url=f"{url}hub/api/", headers=headers, timeout=60) as api:
+        started = api.post(f"users/{user}/server", json=options)
+        if started.status_code >= 400:
+            raise RuntimeError(f"the session was refused ({started.status_code}): {started.json().get('message')}")
+        deadline = time.monotonic() + START_SECONDS
+        while not (server := api.get(f"users/{user}").json()["servers"].get("", {})).get("ready"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the session was not ready after {START_SECONDS} s; the hub knows: {server}")
+            time.sleep(0.1)
+        try:
+            yield f"{url}user/{user}/"
+        finally:
+            api.delete(f"users/{user}/server").raise_for_status()
 
 
 def execute(notebook: Path, session_url: str, token: str) -> nbformat.NotebookNode:
@@ -79,7 +75,7 @@ def run(notebooks: list[Path], installed: Path, output: Path) -> None:
     """Run ``notebooks`` one after the other in one session, and write each with its outputs into ``output``."""
     output.mkdir(parents=True, exist_ok=True)
     with trial_folder(installed) as state, trial_hub(state) as hub:
-        token = make_token(log_in(hub.url, USER, hub.password), USER)
+        token = log_in(hub.url, USER, hub.password)
         with session(hub.url, USER, token, {"size": "small", "walltime_hours": 1}) as session_url:
             for notebook in notebooks:
                 started = time.monotonic()

@@ -136,29 +136,9 @@ def run_tests(arguments: list[str]) -> int:
             print(f"\n== {title}", flush=True)
             codes.append(subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode)
             tally.read(report)
-    codes.append(run_front_end_tests(tally))
     print()
     tally.print()
     return next((code for code in codes if code), 0)
-
-
-def run_front_end_tests(tally: Tally) -> int:
-    """Run the TypeScript tests of the Lab extension under Node's own runner."""
-    node = (STATE / "node" / "proxy").read_text(encoding="utf-8").split('"')[1]
-    folder = STATE / "build" / "swotvre-lab"
-    path = os.pathsep.join([str(Path(node).parent), str(STATE / "env" / "lab" / "bin"), os.environ["PATH"]])
-    print("\n== the Lab extension", flush=True)
-    done = subprocess.run(
-        ["npm", "test"], cwd=folder, env={**os.environ, "PATH": path}, check=False, stdout=subprocess.PIPE, text=True
-    )
-    print(done.stdout)
-    for line in done.stdout.splitlines():
-        words = line.split()
-        if len(words) == 3 and words[2].isdigit():  # for example: # pass 12
-            key = {"pass": "passed", "fail": "failed", "skipped": "skipped"}.get(words[1])
-            if key:
-                tally.counts[key] += int(words[1])
-    return done.returncode
 
 
 def run_benchmarks() -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -58,29 +59,37 @@ def _wait_until_gone(state: State) -> None:
     pytest.fail(f"left running: {[process.cmdline() for process in left]}")
 
 
-def _log_in(hub: Trial) -> tuple[httpx.Client, str]:
-    from run_in_session import log_in, make_token
+@pytest.fixture
+def clients() -> Iterator[ExitStack]:
+    """Close the clients of a test after it."""
+    with ExitStack() as stack:
+        yield stack
 
-    client = log_in(hub.url, USER, hub.password)
-    return client, make_token(client, USER)
+
+def _token(hub: Trial) -> str:
+    """Log in and return a token of the REST API."""
+    from run_in_session import log_in
+
+    return log_in(hub.url, USER, hub.password)
 
 
-def _start_session(hub: Trial, token: str) -> httpx.Client:
+def _start_session(hub: Trial, token: str, clients: ExitStack) -> httpx.Client:
     """Start a session; return a client of its own server."""
     headers = {"Authorization": f"token {token}"}
-    api = httpx.Client(base_url=f"{hub.url}hub/api/", headers=headers, timeout=60)
+    api = clients.enter_context(httpx.Client(base_url=f"{hub.url}hub/api/", headers=headers, timeout=60))
     assert api.post(f"users/{USER}/server", json={"size": "small"}).status_code in {201, 202}
     for _ in range(600):
         if api.get(f"users/{USER}").json()["servers"].get("", {}).get("ready"):
-            return httpx.Client(base_url=f"{hub.url}user/{USER}/", headers=headers, timeout=60)
+            session = httpx.Client(base_url=f"{hub.url}user/{USER}/", headers=headers, timeout=60)
+            return clients.enter_context(session)
         time.sleep(0.1)
     raise AssertionError(api.get(f"users/{USER}").text)
 
 
-def test_a_stop_ends_everything_that_was_started(state: State) -> None:
+def test_a_stop_ends_everything_that_was_started(state: State, clients: ExitStack) -> None:
     with trial_hub(state) as hub:
-        _, token = _log_in(hub)
-        session = _start_session(hub, token)
+        token = _token(hub)
+        session = _start_session(hub, token, clients)
         kernel = session.post("api/kernels", json={"name": "swot-ocean"})
         assert kernel.status_code == 201, kernel.text
         assert _session_processes(state)
@@ -89,10 +98,10 @@ def test_a_stop_ends_everything_that_was_started(state: State) -> None:
         _wait_until_gone(state)
 
 
-def test_what_jupyterlab_keeps_of_a_user_lies_in_his_own_folder(state: State) -> None:
+def test_what_jupyterlab_keeps_of_a_user_lies_in_his_own_folder(state: State, clients: ExitStack) -> None:
     with trial_hub(state) as hub:
-        _, token = _log_in(hub)
-        session = _start_session(hub, token)
+        token = _token(hub)
+        session = _start_session(hub, token, clients)
         layout = {"data": {}, "metadata": {"id": "mine"}}
         assert session.put("lab/api/workspaces/mine", json=layout).status_code == 204
         themes = "lab/api/settings/@jupyterlab/apputils-extension:themes"
@@ -148,10 +157,10 @@ def test_a_mistake_in_the_sites_own_configuration_shows_the_end_of_the_log(state
     _wait_until_gone(state)
 
 
-def test_a_session_survives_a_killed_hub_and_the_next_start_finds_it(state: State) -> None:
+def test_a_session_survives_a_killed_hub_and_the_next_start_finds_it(state: State, clients: ExitStack) -> None:
     with trial_hub(state) as first:
-        _, token = _log_in(first)
-        session = _start_session(first, token)
+        token = _token(first)
+        session = _start_session(first, token, clients)
         started = session.get("api/status").json()["started"]
         for process in find_processes(state, [HUB_ROLE]):
             process.kill()
@@ -178,7 +187,7 @@ def test_a_start_with_everything_installed_needs_no_network(state: State) -> Non
 
 def test_two_starts_at_once_by_one_user_give_one_session(state: State) -> None:
     with trial_hub(state) as hub:
-        _, token = _log_in(hub)
+        token = _token(hub)
         program = (
             "import sys, httpx; print(httpx.post(sys.argv[1], json={'size': 'small'}, timeout=60,"
             "headers={'Authorization': 'token ' + sys.argv[2]}).status_code)"
