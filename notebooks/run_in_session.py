@@ -7,18 +7,18 @@ executed notebooks, outputs included, to DIR. Without names it runs every tutori
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import nbformat
-from jupyter_server.gateway.gateway_client import GatewayClient
-from jupyter_server.gateway.managers import GatewayKernelManager
-from nbclient import NotebookClient
+import websocket
 
 from swotvre_hub.trial import trial_folder, trial_hub
 
@@ -61,13 +61,69 @@ def session(url: str, user: str, token: str, options: dict[str, Any]) -> Iterato
             api.delete(f"users/{user}/server").raise_for_status()
 
 
+class SessionKernel:
+    """A kernel that the session's own server starts, reached as JupyterLab reaches it."""
+
+    def __init__(self, session_url: str, token: str, name: str) -> None:
+        """Start the kernel ``name`` and connect to its channels."""
+        headers = {"Authorization": f"token {token}"}
+        self._server = httpx.Client(base_url=f"{session_url}api/", headers=headers, timeout=START_SECONDS)
+        started = self._server.post("kernels", json={"name": name}).raise_for_status()
+        self._id = started.json()["id"]
+        self._channels = websocket.create_connection(
+            f"{session_url.replace('http', 'ws', 1)}api/kernels/{self._id}/channels",
+            header=[f"{key}: {value}" for key, value in headers.items()],
+            timeout=CELL_SECONDS,
+        )
+
+    def run(self, code: str) -> list[nbformat.NotebookNode]:
+        """Run ``code`` and return its outputs, an error among them."""
+        message_id = uuid.uuid4().hex
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
+        header = {
+            "msg_id": message_id,
+            "msg_type": "execute_request",
+            "username": USER,
+            "session": "",
+            "version": "5.3",
+        }
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        self._channels.send(json.dumps(message))
+        outputs: list[nbformat.NotebookNode] = []
+        while True:
+            answer = json.loads(self._channels.recv())
+            if answer["parent_header"].get("msg_id") != message_id or answer["channel"] != "iopub":
+                continue
+            kind = answer["msg_type"]
+            if kind == "status" and answer["content"]["execution_state"] == "idle":
+                return outputs
+            if kind == "clear_output":
+                outputs.clear()
+            elif kind in {"stream", "display_data", "execute_result", "error"}:
+                outputs.append(nbformat.v4.output_from_msg(answer))
+
+    def close(self) -> None:
+        """Disconnect, and end the kernel."""
+        self._channels.close()
+        self._server.delete(f"kernels/{self._id}").raise_for_status()
+        self._server.close()
+
+
 def execute(notebook: Path, session_url: str, token: str) -> nbformat.NotebookNode:
-    """Return ``notebook`` with its outputs, run by a kernel that the session's own server starts."""
+    """Return ``notebook`` with its outputs.
+
+    Raises:
+        RuntimeError: with the cell and its traceback, when a cell fails.
+    """
     document = nbformat.read(notebook, as_version=4)
-    GatewayClient.clear_instance()
-    GatewayClient.instance(url=session_url.rstrip("/"), auth_token=token, auth_scheme="token")
-    manager = GatewayKernelManager(kernel_name=document.metadata.kernelspec.name)
-    NotebookClient(document, km=manager, timeout=CELL_SECONDS).execute()
+    with closing(SessionKernel(session_url, token, document.metadata.kernelspec.name)) as kernel:
+        code = [cell for cell in document.cells if cell.cell_type == "code" and cell.source.strip()]
+        for number, cell in enumerate(code, start=1):
+            cell.execution_count, cell.outputs = number, kernel.run(cell.source)
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    lines = "\n".join(output.traceback)
+                    raise RuntimeError(f"{notebook.name}, code cell {number}:\n{cell.source}\n\n{lines}")
     return document
 
 

@@ -26,7 +26,6 @@ ALL_DONE = """
 COUNT_COLOURS = """
 element => {
   const seen = new Set();
-  const roots = [document];
   const canvases = [];
   const collect = root => {
     for (const node of root.querySelectorAll('*')) {
@@ -34,9 +33,12 @@ element => {
       if (node.shadowRoot) collect(node.shadowRoot);
     }
   };
+  if (element.shadowRoot) collect(element.shadowRoot);
   collect(element);
   for (const canvas of canvases) {
-    const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    const context = canvas.getContext('2d');
+    if (context === null) continue;
+    const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
     for (let i = 0; i < data.length; i += 4) {
       if (data[i + 3] > 0) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
     }
