@@ -11,6 +11,7 @@ from swotvre_hub.gateway import gateway_roles, gateway_service, session_environm
 from swotvre_hub.pages import configure_pages
 from swotvre_hub.ports import LOOPBACK, recorded_ports
 from swotvre_hub.processes import SERVICE_ROLE, service_mark
+from swotvre_hub.request_text import refuse_undecodable_fields
 from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.local import LocalSpawner
@@ -58,6 +59,7 @@ def configure_sessions(c: Config, settings: Settings, state: State) -> None:
     c.Spawner.start_timeout = settings.sessions.start_timeout_seconds
     c.Spawner.http_timeout = settings.sessions.start_timeout_seconds
     c.Spawner.environment = session_environment(settings, state)
+    refuse_undecodable_fields()
 
 
 def configure_services(c: Config, settings: Settings, state: State) -> None:

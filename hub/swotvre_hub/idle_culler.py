@@ -12,12 +12,16 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from jupyterhub_idle_culler import IdleCuller  # type: ignore[import-untyped]
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.log import app_log
 
+from swotvre_hub.durations import describe_minutes
 from swotvre_hub.services import end_with_parent
+from swotvre_hub.spawner.records import SessionRecords
+from swotvre_hub.state import State, find_state
 
 #: ``http://host:port`` of the hub's public port.
 ADDRESS_VARIABLE = "SWOTVRE_LOCAL_ADDRESS"
@@ -28,9 +32,10 @@ ANSWER_TIMEOUT_SECONDS = 5.0
 class IdleArbiter:
     """Decides which sessions end. Callable as ``IdleCuller.cull_arbiter_hook``."""
 
-    def __init__(self, address: str, api_token: str) -> None:
-        """Take where sessions are reached, and the token that they let in."""
+    def __init__(self, address: str, api_token: str, state: State) -> None:
+        """Take where sessions are reached, the token that they let in, and where their ends are kept."""
         self._address = address
+        self._state = state
         self._headers = {"Authorization": f"token {api_token}"}
         #: Since when (monotonic seconds) a session has not answered, by URL and start.
         self._silent_since: dict[tuple[str, str], float] = {}
@@ -50,11 +55,23 @@ class IdleArbiter:
         idle_seconds = await self._ask(server["url"])
         if idle_seconds is not None:
             self._silent_since.pop(key, None)
+            if idle_seconds >= inactive_limit:
+                self._note_reason(server, f"nothing ran in it for {describe_minutes(idle_seconds / 60)}")
             return idle_seconds >= inactive_limit
         now = time.monotonic()
         silent = now - self._silent_since.setdefault(key, now)
         app_log.warning("Session %s does not say whether it is idle, for %.0f s now", server["url"], silent)
+        if silent >= inactive_limit:
+            self._note_reason(server, f"it did not answer for {describe_minutes(silent / 60)}")
         return silent >= inactive_limit
+
+    def _note_reason(self, server: Mapping[str, Any], reason: str) -> None:
+        """Keep why the session ends, for the user's next launch page."""
+        user_name = unquote(server["url"].rpartition("/user/")[2].partition("/")[0])
+        try:
+            SessionRecords(self._state).update_history(user_name, server["name"], stop_reason=reason)
+        except OSError as error:
+            app_log.warning("Why the session of %s ends could not be kept: %s", user_name, error)
 
     async def _ask(self, url: str) -> float | None:
         """Return for how many seconds the session has been idle, or None when it does not say."""
@@ -76,7 +93,7 @@ class IdleArbiter:
 def main() -> None:
     """Run the culler until the hub ends it, or ends; its options are those of jupyterhub-idle-culler."""
     end_with_parent()
-    arbiter = IdleArbiter(os.environ[ADDRESS_VARIABLE], os.environ["JUPYTERHUB_API_TOKEN"])
+    arbiter = IdleArbiter(os.environ[ADDRESS_VARIABLE], os.environ["JUPYTERHUB_API_TOKEN"], find_state())
     # No file is read: the folder it would be looked for is whichever this process was started in.
     IdleCuller.launch_instance(config_file="", cull_arbiter_hook=arbiter)
 

@@ -18,9 +18,10 @@ from traitlets.config import Config
 from swotvre_hub.idle_culler import IdleArbiter
 from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import Settings, load_settings
+from swotvre_hub.spawner.records import SessionRecords
 from swotvre_hub.state import State
 
-SESSION = {"url": "/user/alice/", "started": "2026-11-21T09:00:00Z"}
+SESSION = {"name": "", "url": "/user/alice/", "started": "2026-11-21T09:00:00Z"}
 LIMIT = 600.0
 
 
@@ -69,41 +70,48 @@ async def session_that_says(body: str, status: int = 200) -> AsyncIterator[str]:
     await server.close_all_connections()
 
 
-async def decides(address: str, inactive_seconds: float = LIMIT + 1) -> bool:
-    arbiter = IdleArbiter(address, "secret")
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path)
+
+
+async def decides(address: str, state: State, inactive_seconds: float = LIMIT + 1) -> bool:
+    arbiter = IdleArbiter(address, "secret", state)
     return await arbiter(inactive=timedelta(seconds=inactive_seconds), inactive_limit=LIMIT, server=SESSION)
 
 
 @pytest.mark.parametrize(
     ("idle_seconds", "ended"), [(0, False), (LIMIT - 1, False), (LIMIT, True), (LIMIT + 1.5, True)]
 )
-async def test_session_has_the_last_word(idle_seconds: float, ended: bool) -> None:
+async def test_session_has_the_last_word_and_its_user_is_told(idle_seconds: float, ended: bool, state: State) -> None:
     async with session_that_says(json.dumps({"idle_seconds": idle_seconds})) as address:
-        assert await decides(address) is ended
+        assert await decides(address, state) is ended
+    reason = SessionRecords(state).history("alice").stop_reason
+    assert (reason is not None and reason.startswith("nothing ran in it for")) is ended
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", "null", '{"idle_seconds": null}', '{"idle_seconds": true}', "<html>"])
-async def test_answer_that_says_nothing_ends_no_session(body: str) -> None:
+async def test_answer_that_says_nothing_ends_no_session(body: str, state: State) -> None:
     async with session_that_says(body) as address:
-        assert not await decides(address)
+        assert not await decides(address, state)
 
 
-async def test_session_that_refuses_or_is_not_there_is_not_ended_at_once() -> None:
+async def test_session_that_refuses_or_is_not_there_is_not_ended_at_once(state: State) -> None:
     async with session_that_says('{"idle_seconds": 9999}', status=503) as address:
-        assert not await decides(address)
+        assert not await decides(address, state)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        assert not await decides(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        assert not await decides(f"http://127.0.0.1:{nobody.getsockname()[1]}", state)
 
 
-async def test_silent_session_is_ended_after_a_whole_timeout_of_silence() -> None:
+async def test_silent_session_is_ended_after_a_whole_timeout_of_silence(state: State) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        arbiter = IdleArbiter(f"http://127.0.0.1:{nobody.getsockname()[1]}", "secret")
+        arbiter = IdleArbiter(f"http://127.0.0.1:{nobody.getsockname()[1]}", "secret", state)
         asked = {"inactive": timedelta(seconds=10), "inactive_limit": 0.0, "server": SESSION}
         assert await arbiter(**asked)
         assert not await arbiter(**{**asked, "inactive_limit": 5.0})
 
 
-async def test_session_that_was_just_active_is_not_asked() -> None:
-    assert not await decides("http://127.0.0.1:1", inactive_seconds=LIMIT - 1)
+async def test_session_that_was_just_active_is_not_asked(state: State) -> None:
+    assert not await decides("http://127.0.0.1:1", state, inactive_seconds=LIMIT - 1)
