@@ -83,7 +83,7 @@ def ensure_proxy(state: State, node: Node) -> None:
         node.run_npm(arguments, folder, state.log / "setup.log", "the proxy could not be installed")
         (folder / ".complete").write_text(mark, encoding="ascii")
     # Found from where the script itself lies: a trial reaches this folder by a link.
-    command = "$(dirname \"$(readlink -f \"$0\")\")/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+    command = '$(dirname "$(readlink -f "$0")")/node_modules/configurable-http-proxy/bin/configurable-http-proxy'
     script = f'#!/bin/sh\nexec "{node.program}" "{command}" "$@"\n'
     program = folder / "proxy"
     if _read(program) != script:
