@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import geopandas
 
 
-class ShapefileSource(DataSource):  # type: ignore[misc]
+class ShapefileSource(DataSource):
     """A zipped shapefile as a GeoDataFrame."""
 
     name = "shapefile"

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from swotvre_catalogs.sample.swath import ELLIPSOID, Swath
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 #: The land of the package is cropped to this box (west, south, east, north); its sides are no coast.
 _CROP = (8.0, -50.0, 38.0, -20.0)

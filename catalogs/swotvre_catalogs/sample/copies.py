@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -87,7 +88,15 @@ def write_tide_gauge(source: Path, target: Path) -> None:
         )
 
 
-_WRITERS = {"as it is": shutil.copyfile, "DUACS map": write_duacs_map, "tide gauge": write_tide_gauge}
+_WRITERS: dict[str, Callable[[Path, Path], object]] = {
+    "as it is": shutil.copyfile,
+    "DUACS map": write_duacs_map,
+    "tide gauge": write_tide_gauge,
+}
+    "as it is": shutil.copyfile,
+    "DUACS map": write_duacs_map,
+    "tide gauge": write_tide_gauge,
+}
 
 
 def write_real_file(real: RealFile, root: Path) -> str:

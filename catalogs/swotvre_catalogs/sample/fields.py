@@ -17,7 +17,7 @@ from swotvre_catalogs.sample.swath import POSTING_M, Swath
 from swotvre_catalogs.sample.tides import tide_fields
 from swotvre_catalogs.sample.weather import Weather, look_at_weather
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 Fields = dict[str, npt.NDArray[Any]]
 
 #: Seconds of the SWOT epoch (2000-01-01) at the start of the simulated mission, and TAI - UTC on that day.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from swotvre_catalogs.sample.swath import POSTING_M, Swath
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 #: Root mean square of the noise of a 2 km pixel between 10 and 60 km from nadir, at a wave height of 2 m.
 NOISE_M = 0.012

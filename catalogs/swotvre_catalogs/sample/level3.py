@@ -11,7 +11,7 @@ from swotvre_catalogs.sample.fields import Fields, Scene
 from swotvre_catalogs.sample.quality import FAR_EDGE_M, NEAR_EDGE_M, OUTER_EDGE_M
 from swotvre_catalogs.sample.specification import Variable
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 LEVEL3_TITLE = "Level 3 KaRIn Low Rate Sea Surface Height Data Product - Expert"
 

@@ -54,7 +54,7 @@ class Verdict:
     radiometer_bits: npt.NDArray[np.uint32]
 
 
-def judge(swath: Swath, coast: Coast, rain_rate: npt.NDArray[np.float64]) -> Verdict:
+def judge(swath: Swath, coast: Coast, rain_rate: npt.NDArray[np.floating]) -> Verdict:
     """Return which pixels are seen, spoilt and flagged, and why."""
     reach = np.abs(swath.distance)
     in_swath = (reach >= NEAR_EDGE_M) & (reach <= OUTER_EDGE_M)

@@ -16,7 +16,7 @@ from swotvre_catalogs.sample.real_files import DUACS_FILL, DUACS_MAP
 from swotvre_catalogs.sample.swath import Swath
 from swotvre_catalogs.sample.waves import random_waves
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 #: Eddies of the Agulhas drift westward at about 4.5 cm/s: degrees of longitude per second at 35 S.
 _DRIFT_DEGREES_PER_SECOND = 0.045 / (111195.0 * np.cos(np.radians(35.0)))

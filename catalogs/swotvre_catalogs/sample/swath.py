@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 
 from swotvre_catalogs.sample.errors import SampleError
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 ELLIPSOID = Geod(ellps="WGS84")
 

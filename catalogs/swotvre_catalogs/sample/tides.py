@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from swotvre_catalogs.sample.swath import Swath
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 #: Periods of M2 and K1 in seconds.
 M2_SECONDS, K1_SECONDS = 12.4206012 * 3600, 23.9344696 * 3600

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 _METRES_PER_DEGREE = 111195.0
 #: Middle of the region, so that longitudes become metres the same way for every pass.

@@ -11,7 +11,7 @@ from swotvre_catalogs.sample.plan import LATITUDE_MAX, LATITUDE_MIN
 from swotvre_catalogs.sample.swath import Swath, fixed_grid
 from swotvre_catalogs.sample.waves import random_waves
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 _STORMS = random_waves(201, standard_deviation=0.6, wavelengths_km=(600, 2500), slope=3, speed=12.0, count=24)
 _GUSTS = random_waves(202, standard_deviation=1.1, wavelengths_km=(80, 700), slope=2.5, speed=9.0, count=40)
@@ -64,7 +64,8 @@ def backscatter(wind_speed: Floats, rain_rate: Floats, distance: Floats) -> Floa
     swath; rain takes 0.35 dB per mm/h on its way down and up.
     """
     decibel = 17.5 - 6.5 * np.log10(wind_speed) - 0.5 * (distance / 60e3) ** 2 - 0.35 * rain_rate
-    return np.power(10.0, decibel / 10.0)
+    sigma0: Floats = np.power(10.0, decibel / 10.0)
+    return sigma0
 
 
 def look_at_weather(swath: Swath, seconds: float, rng: np.random.Generator) -> Weather:
