@@ -1,8 +1,9 @@
 # Thin targets; what they do is in `swot-vre` (hub/swotvre_hub/cli) and in tests/run.py.
 PYTHON ?= python3
 PORT ?=
-BOOTSTRAP = $(PYTHON) hub/swotvre_hub/bootstrap.py
-DEV = .vre/env/dev/bin
+STATE := $(or $(SWOTVRE_STATE),.vre)
+BOOTSTRAP = $(PYTHON) hub/swotvre_hub/bootstrap.py --state $(STATE)
+DEV = $(STATE)/env/dev/bin
 
 .PHONY: up down test lint types format bench docs locks clean help dev
 
@@ -14,10 +15,10 @@ help:
 
 up:
 	@$(BOOTSTRAP) hub
-	@exec .vre/env/hub/bin/swot-vre up $(if $(PORT),--port $(PORT))
+	@exec $(STATE)/env/hub/bin/swot-vre up --state $(STATE) $(if $(PORT),--port $(PORT))
 
 down:
-	@.vre/env/hub/bin/swot-vre down
+	@$(STATE)/env/hub/bin/swot-vre down --state $(STATE)
 
 dev:
 	@$(BOOTSTRAP) hub dev

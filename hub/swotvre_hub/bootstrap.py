@@ -22,6 +22,10 @@ from pathlib import Path
 PYTHON_VERSION = "3.12"
 #: What the first ``make up`` writes, with room for the package cache.
 NEEDED_GIB = 6
+#: Lies in every state folder: nothing else is ever removed as one.
+MARK = ".swot-vre-state"
+#: What the machine trusts, also where an institute's proxy signs what passes it.
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Environments that hold the project itself, editable.
 WITH_PROJECT = ("hub", "lab", "dev")
@@ -40,6 +44,9 @@ class BootstrapError(Exception):
 
 def ensure_uv(state: Path) -> Path:
     """Return ``uv`` of the state folder, installed from its lock into an environment of its own."""
+    if CERTIFICATES.exists():
+        os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+        os.environ.setdefault("NODE_EXTRA_CA_CERTS", str(CERTIFICATES))
     folder = state / "bootstrap"
     uv = folder / "bin" / "uv"
     lock = CHECKOUT / "locks" / "bootstrap.txt"
@@ -106,6 +113,8 @@ def ensure_environment(name: str, state: Path, uv: Path, log: Path | None = None
     python = folder / "bin" / "python"
     if _is_complete(folder, mark) and python.exists():
         return folder
+    if folder.exists():
+        refuse_while_running(state)
     _remove_tree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     why = f"the environment {name!r} could not be made from {lock.relative_to(CHECKOUT)}"
@@ -131,6 +140,7 @@ def ensure_state(state: Path) -> None:
         state.chmod(0o700)
         for name in ("env", "log", "run"):
             (state / name).mkdir(mode=0o700, exist_ok=True)
+        (state / MARK).touch()
     except OSError as error:
         raise BootstrapError(
             f"the folder {state} cannot be written ({error.strerror}); run this as its owner"
@@ -156,17 +166,39 @@ def only_one(state: Path) -> Iterator[None]:
 
 
 def remove_state(state: Path) -> None:
-    """Remove the state folder, unless its hub is running."""
+    """Remove the state folder, unless something of it is running, or it is another folder than this program made."""
+    if not state.exists():
+        return
+    if not (state / MARK).exists() and any(state.iterdir()):
+        raise BootstrapError(f"{state} was not made by swot-vre (it holds no {MARK}); nothing was removed")
+    refuse_while_running(state)
+    _remove_tree(state)
+
+
+def refuse_while_running(state: Path) -> None:
+    """Refuse to go on while another process runs the hub of ``state``, or what a killed one left behind.
+
+    Raises:
+        BootstrapError: with what runs.
+    """
     lock = state / "run" / "up.lock"
     if lock.exists():
         with lock.open("r+") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
+                holder = stream.read().strip()
+                if holder.split(" ")[0] == str(os.getpid()):
+                    return
+                raise BootstrapError(f"the hub of {state} is running ({holder}); stop it first: make down") from error
+    mark = ("SWOTVRE_STATE=" + str(state)).encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            variables = environment.read_bytes().split(b"\0")
+            if mark in variables and any(variable.startswith(b"SWOTVRE_ROLE=") for variable in variables):
                 raise BootstrapError(
-                    f"the hub of {state} is running ({stream.read().strip()}); stop it first: make down"
-                ) from error
-    _remove_tree(state)
+                    f"process {environment.parent.name} of {state} is still running; stop it first: make down"
+                )
 
 
 def _version(python: Path) -> str:

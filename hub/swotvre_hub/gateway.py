@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import socket
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from jupyterhub.roles import get_default_roles
 
 from swotvre_hub.errors import SetupError
-from swotvre_hub.ports import LOOPBACK
+from swotvre_hub.ports import LOOPBACK, free_ports, is_free
 from swotvre_hub.services import local_address
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import STATE_VARIABLE, State
@@ -83,7 +82,7 @@ def reserve_gateway_port(state: State) -> int:
         state.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         port = _kept_port(state)
         if port is None or not _becomes_free(port):
-            port = _free_port()
+            port = free_ports(1)[0]
         _port_file(state).write_text(f"{port}\n", encoding="ascii")
     except OSError as error:
         raise SetupError(
@@ -121,25 +120,8 @@ def _kept_port(state: State) -> int | None:
 
 def _becomes_free(port: int) -> bool:
     deadline = time.monotonic() + PORT_PATIENCE_SECONDS
-    while not _is_free(port):
+    while not is_free(port):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((LOOPBACK, port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -14,11 +14,8 @@ from dask_gateway_server.backends.local import UnsafeLocalBackend
 from traitlets import Float, Unicode
 
 from swotvre_hub.gateway_dashboard import DashboardServer
-from swotvre_hub.processes import end_processes, find_processes
+from swotvre_hub.processes import CLUSTER_ROLE, end_processes, find_processes
 from swotvre_hub.state import State
-
-#: The mark of a cluster's processes.
-CLUSTER_ROLE = "dask-cluster"
 
 
 class GatewayBackend(UnsafeLocalBackend):

@@ -12,10 +12,10 @@ from traitlets.config import Config
 
 from swotvre_hub.errors import SessionSizeUnavailableError, VreError
 from swotvre_hub.gateway import read_gateway_port, service_prefix
-from swotvre_hub.gateway_backend import CLUSTER_ROLE, GatewayBackend
+from swotvre_hub.gateway_backend import GatewayBackend
 from swotvre_hub.machine import Machine, measure_machine
 from swotvre_hub.ports import LOOPBACK
-from swotvre_hub.processes import service_mark
+from swotvre_hub.processes import CLUSTER_ROLE, service_mark
 from swotvre_hub.services import end_with_parent
 from swotvre_hub.sessions import parse_size_name
 from swotvre_hub.settings import Settings

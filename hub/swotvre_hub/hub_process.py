@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -11,10 +12,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from swotvre_hub.bootstrap import CHECKOUT
 from swotvre_hub.errors import SetupError
-from swotvre_hub.processes import HUB_ROLE, SERVICE_ROLE, end_processes, find_processes, service_mark
+from swotvre_hub.processes import CLUSTER_ROLE, HUB_ROLE, SERVICE_ROLE, end_processes, find_processes, service_mark
 from swotvre_hub.settings import Settings
+from swotvre_hub.spawner.records import SessionRecords
 from swotvre_hub.state import PORT_VARIABLE, State
 
 #: The hub has this long to answer after its start, and to end its sessions at its stop.
@@ -36,7 +40,20 @@ def end_leftovers(state: State) -> int:
     for process in hubs:
         if process.is_running():
             process.kill()
+    psutil.wait_procs(hubs, timeout=5)
     return len(hubs) + end_processes(find_processes(state, [SERVICE_ROLE]), patience_seconds=5)
+
+
+def end_everything(state: State) -> int:
+    """End the hub, its services, its clusters and its sessions, whoever started them; return how many processes."""
+    # The hub first, and killed: it would start its services again.
+    ended = end_leftovers(state)
+    ended += end_processes(find_processes(state, [CLUSTER_ROLE]), patience_seconds=5)
+    sessions = []
+    for session in SessionRecords(state).live():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sessions.append(psutil.Process(session.process.pid))
+    return ended + end_processes(sessions, patience_seconds=15)
 
 
 def start_hub(settings: Settings, state: State) -> subprocess.Popen[bytes]:
@@ -63,12 +80,14 @@ def wait_until_ready(process: subprocess.Popen[bytes], settings: Settings, state
         SetupError: with the last lines of the log, when it ended or did not answer in time.
     """
     url = f"{hub_url(settings)}hub/health"
+    # A proxy of the environment leads out of this machine, never back to it.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise SetupError(f"the hub ended while it started (exit code {process.returncode}); {_log_tail(state)}")
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  (an http address made here)
+            with direct.open(url, timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
@@ -84,7 +103,7 @@ def stop_hub(process: subprocess.Popen[bytes], state: State) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    end_processes(find_processes(state, [HUB_ROLE, SERVICE_ROLE]), patience_seconds=5)
+    end_everything(state)
 
 
 def count_sessions(state: State) -> int:

@@ -46,7 +46,7 @@ def internal_ports(state: State) -> InternalPorts:
     """Return the internal ports of the installation: those of the last start if they are still free."""
     path = state.run / "ports.json"
     ports = _read(path)
-    if ports is None or not all(_is_free(port) for port in asdict(ports).values()):
+    if ports is None or not all(is_free(port) for port in asdict(ports).values()):
         ports = InternalPorts(*free_ports(2))
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(ports)), encoding="ascii")
@@ -66,7 +66,8 @@ def _read(path: Path) -> InternalPorts | None:
         return None
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Return whether ``port`` of loopback can be bound now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -13,6 +13,8 @@ from swotvre_hub.state import STATE_VARIABLE, State
 ROLE_VARIABLE = "SWOTVRE_ROLE"
 #: The hub with its proxy, and the services that it starts.
 HUB_ROLE, SERVICE_ROLE = "hub", "service"
+#: A Dask scheduler or worker that the gateway started.
+CLUSTER_ROLE = "dask-cluster"
 
 
 def service_mark(state: State, role: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
@@ -105,11 +104,6 @@ class SessionSize(Block):
         """Memory in bytes."""
         return self.memory_gib * 2**30
 
-    @property
-    def max_walltime(self) -> timedelta:
-        """Longest duration of a session of this size."""
-        return timedelta(hours=self.max_walltime_hours)
-
 
 class Sessions(Block):
     """What every session has in common."""
@@ -164,7 +158,9 @@ class Idle(Block):
 class Kernels(Block):
     """Which kernels sessions offer."""
 
-    prefix: str = Field(description="Folder of the built kernels. Empty: ``kernels`` of the state folder.")
+    prefix: Annotated[str, Field(pattern=r"^(|/.*)$")] = Field(
+        description="Absolute folder of the built kernels. Empty: ``kernels`` of the state folder."
+    )
     install: tuple[Name, ...] = Field(min_length=1, description="Kernels that ``swot-vre up`` builds.")
     default: Name = Field(description="Kernel of a new notebook, and of Dask clusters.")
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from swotvre_hub.errors import SetupError
+from swotvre_hub.errors import SettingsError, SetupError
 from swotvre_hub.settings import Settings, load_settings
 
 #: Names the state folder for every process of an installation.
@@ -88,4 +88,6 @@ def load_installed_settings(state: State) -> Settings:
     port = os.environ.get(PORT_VARIABLE)
     if not port:
         return settings
+    if not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise SettingsError(f"{PORT_VARIABLE}: received {port!r}; expected a port number from 1 to 65535")
     return settings.model_copy(update={"hub": settings.hub.model_copy(update={"port": int(port)})})

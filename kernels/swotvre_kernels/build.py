@@ -216,6 +216,9 @@ def _install_project(project: Project, environment: Path, log: Path, hold: int) 
     source = str(project.source)
     if isinstance(project.source, Path) and project.source.is_dir():
         command = [uv, "build", "--wheel", "--out-dir", str(wheels), source]
+        constraints = project.source / "locks" / "build.txt"
+        if constraints.exists():
+            command += ["--build-constraints", str(constraints)]
         run_logged(command, log, hold=hold, what=f"no wheel can be made of {source}")
         source = str(next(wheels.glob("*.whl")))
     command = [

@@ -18,8 +18,7 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from swotvre_hub.gateway_backend import CLUSTER_ROLE
-from swotvre_hub.processes import find_processes
+from swotvre_hub.processes import CLUSTER_ROLE, find_processes
 from swotvre_hub.state import State
 
 SETTINGS = """

@@ -118,4 +118,4 @@ def test_anything_at_all_is_a_session_or_a_refusal_in_words(options: object) -> 
         assert "expected" in str(error) or "choose" in str(error)
         assert len(str(error)) < 500
     else:
-        assert timedelta(minutes=1) <= request.walltime <= request.size.max_walltime
+        assert timedelta(minutes=1) <= request.walltime <= timedelta(hours=request.size.max_walltime_hours)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from swotvre_hub.cli.progress import show_progress
+from swotvre_hub.state import find_state, load_installed_settings
 from swotvre_kernels.build import build_kernel
 from swotvre_kernels.definitions import DEFAULT_KERNEL, find_environment
 from swotvre_kernels.errors import VerificationError
@@ -67,26 +66,29 @@ def _verb(
     text: str,
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument("--prefix", type=Path, metavar="FOLDER", help="folder of the kernels (default: STATE/kernels)")
     parser.add_argument(
-        "--state", type=Path, metavar="FOLDER", help="state folder (default: $SWOTVRE_STATE, else .vre where you are)"
+        "--prefix", type=Path, metavar="FOLDER", help="folder of the kernels (default: kernels.prefix of the settings)"
+    )
+    parser.add_argument(
+        "--state", metavar="FOLDER", help="state folder (default: $SWOTVRE_STATE, else .vre where you are)"
     )
     parser.set_defaults(run=run)
     return parser
 
 
 def kernel_prefix(args: argparse.Namespace) -> Path:
-    """Return the folder of the kernels that the options and the environment name."""
+    """Return the folder of the kernels: of the option, else of the settings."""
     if args.prefix:
         return Path(args.prefix).absolute()
-    return (args.state or Path(os.environ.get("SWOTVRE_STATE") or ".vre")).absolute() / "kernels"
+    state = find_state(args.state)
+    return state.kernels(load_installed_settings(state))
 
 
 def _build(args: argparse.Namespace, out: TextIO) -> int:
     try:
-        with _progress() as progress:
+        with show_progress(sys.stderr) as part:
             build = build_kernel(
-                args.name, kernel_prefix(args), project=args.project, python=args.python, progress=progress
+                args.name, kernel_prefix(args), project=args.project, python=args.python, progress=part(args.name)
             )
     except KeyboardInterrupt:
         print("swot-vre: interrupted; what was begun is removed, the active kernel is as it was", file=sys.stderr)
@@ -142,8 +144,8 @@ def _verify(args: argparse.Namespace, out: TextIO) -> int:
     failed = 0
     for kernel in kernels:
         try:
-            with _progress() as progress:
-                verify_kernel(kernel, progress=partial(progress, kernel.path.name))
+            with show_progress(sys.stderr) as part:
+                verify_kernel(kernel, progress=partial(part(kernel.path.name), "imports and smoke notebook"))
         except VerificationError as error:
             print(error, file=out)
             failed += 1
@@ -175,28 +177,3 @@ def _lock(args: argparse.Namespace, out: TextIO) -> int:
 
 def _of_project(definition: EnvironmentDefinition, project: Path | None) -> tuple[str, ...]:
     return open_project(definition.project_extra, project).requirements if definition.project_extra else ()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """Show a bar on a terminal, one line per step elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _line_per_step(console)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Reading the definition", total=1.0)
-        yield lambda step, fraction: bar.update(task, description=step, completed=fraction)
-
-
-def _line_per_step(console: Console) -> Callable[[str, float], None]:
-    last = ""
-
-    def show(step: str, fraction: float) -> None:
-        nonlocal last
-        if step != last:
-            console.print(f"{fraction:4.0%} {step}", highlight=False, markup=False, soft_wrap=True)
-            last = step
-
-    return show

@@ -20,6 +20,7 @@ from swotvre_hub.cli.progress import show_progress
 from swotvre_hub.errors import SetupError
 from swotvre_hub.hub_process import (
     count_sessions,
+    end_everything,
     end_leftovers,
     hub_log,
     hub_url,
@@ -64,15 +65,16 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
         ensure_state(state.root)
     except BootstrapError as error:
         raise SetupError(str(error)) from error
-    with _signals_stop(), _running_once(state, settings):
+    alone = contextlib.nullcontext() if args.only_install else _running_once(state, settings)
+    with _signals_stop(), alone:
         try:
-            if not args.only_install and end_leftovers(state):
-                print("a killed start had left a hub behind; it is replaced, and its sessions go on", file=out)
-            if not args.only_install:
-                ensure_port_is_free(settings.hub.address, settings.hub.port)
-            _install(settings, state, out)
             if args.only_install:
+                _install(settings, state, out)
                 return 0
+            if end_leftovers(state):
+                print("a killed start had left a hub behind; it is replaced, and its sessions go on", file=out)
+            ensure_port_is_free(settings.hub.address, settings.hub.port)
+            _install(settings, state, out)
             return _serve(settings, state, out)
         except (_Stop, KeyboardInterrupt):
             print("\nstopped before the hub was started; the next 'up' goes on from here", file=out)
@@ -85,9 +87,14 @@ def stop(args: argparse.Namespace, out: TextIO) -> int:
     path = _lock_file(state)
     holder = _holder(path)
     if holder is None:
-        print(f"nothing runs in {state.root}", file=out)
+        ended = end_everything(state)
+        words = f"stopped {ended} processes that a killed start had left behind" if ended else "nothing runs"
+        print(f"{words} in {state.root}", file=out)
         return 0
-    os.kill(int(holder.split()[0]), signal.SIGTERM)
+    pid = holder.partition(" ")[0]
+    if not pid.isdigit():
+        raise SetupError("it is starting at this moment; try again in a second")
+    os.kill(int(pid), signal.SIGTERM)
     deadline = time.monotonic() + DOWN_SECONDS
     while _holder(path) is not None:
         if time.monotonic() > deadline:
