@@ -144,6 +144,16 @@ def test_two_runs_at_once_make_the_environment_once(small_checkout: Path, instal
     assert any("waiting" in text for text in said) or sum("making" in text for text in said) == 1
 
 
+def test_a_folder_that_is_no_state_folder_is_never_removed(small_checkout: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("years of work", encoding="ascii")
+    refused = _bootstrap(small_checkout, "--remove", "--state", str(home))
+    assert refused.returncode == 2
+    assert "nothing was removed" in refused.stderr
+    assert (home / "thesis.tex").exists()
+
+
 def test_the_state_folder_is_removed_unless_its_hub_runs(small_checkout: Path, installed_state: Path) -> None:
     state = _with_uv(small_checkout, installed_state)
     assert _bootstrap(small_checkout, "empty").returncode == 0

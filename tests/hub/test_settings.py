@@ -79,6 +79,7 @@ MISTAKES = {
     ),
     "a warning after the end": (_block("idle", warning_minutes=500), "idle", "below timeout_minutes"),
     "a default kernel that is not installed": (_block("kernels", default="hydro"), "kernels", "among install"),
+    "a relative folder of kernels": (_block("kernels", prefix="kernels"), "kernels.prefix", "matches"),
     "a relative datalake": (_block("datalake", url="data/lake"), "datalake.url", "matches"),
     "a user name pattern that does not compile": (
         _block("auth", user_name_pattern="[a-"),

@@ -177,12 +177,30 @@ def test_a_session_survives_a_killed_hub_and_the_next_start_finds_it(state: Stat
         _wait_until_gone(state)
 
 
+def test_what_a_killed_start_left_running_is_stopped_by_down_and_guarded_from_removal(
+    state: State, clients: ExitStack, checkout: Path
+) -> None:
+    with trial_hub(state) as hub:
+        _start_session(hub, _token(hub), clients)
+        hub.process.kill()
+        hub.process.wait()
+        bootstrap = checkout / "hub" / "swotvre_hub" / "bootstrap.py"
+        remove = [sys.executable, str(bootstrap), "--remove", "--state", str(state.root)]
+        refused = subprocess.run(remove, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert "still running; stop it first: make down" in refused.stderr
+        down = [str(state.environment("hub") / "bin" / "swot-vre"), "down", "--state", str(state.root)]
+        done = subprocess.run(down, capture_output=True, text=True, check=True)
+        assert "that a killed start had left behind" in done.stdout
+        _wait_until_gone(state)
+
+
 def test_a_start_with_everything_installed_needs_no_network(state: State) -> None:
     dead = "http://127.0.0.1:9"
     variables = {"UV_OFFLINE": "1", "npm_config_offline": "true", "PIP_NO_INDEX": "1"}
     variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), dead)
-    with trial_hub(state, {**variables, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}) as hub:
-        assert httpx.get(f"{hub.url}hub/health").status_code == 200
+    with trial_hub(state, variables) as hub:
+        assert httpx.get(f"{hub.url}hub/health", trust_env=False).status_code == 200
 
 
 def test_two_starts_at_once_by_one_user_give_one_session(state: State) -> None:

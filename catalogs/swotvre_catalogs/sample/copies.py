@@ -93,10 +93,6 @@ _WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "DUACS map": write_duacs_map,
     "tide gauge": write_tide_gauge,
 }
-    "as it is": shutil.copyfile,
-    "DUACS map": write_duacs_map,
-    "tide gauge": write_tide_gauge,
-}
 
 
 def write_real_file(real: RealFile, root: Path) -> str:

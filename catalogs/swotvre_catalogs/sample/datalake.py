@@ -16,6 +16,7 @@ from swotvre_catalogs.sample.writing import write_everything
 #: Called with the number of files written, the number of all, and the name of the last one.
 Progress = Callable[[int, int, str], None]
 
+README = "README.md"
 #: Room that the sample needs while it is written.
 _NEEDED_MB = 100
 
@@ -44,7 +45,7 @@ def write_sample(destination: Path, *, force: bool = False, progress: Progress |
         _refuse_full_disk(destination.parent)
         with _staging(destination) as staging:
             write_everything(staging, progress or (lambda *_: None), workers)
-            _replace(destination, staging)
+            replace_datalake(destination, staging)
     except (OSError, RuntimeError) as error:  # netCDF4 reports a failed write as RuntimeError
         reason = getattr(error, "strerror", None) or str(error)
         raise SampleError(
@@ -105,13 +106,14 @@ def _is_running(leftover: Path) -> bool:
     return True
 
 
-def _replace(destination: Path, staging: Path) -> None:
+def replace_datalake(destination: Path, staging: Path) -> None:
     """Put the finished folder in place; what was there goes only when the new one stands."""
     staging.chmod(0o755)
     if not destination.exists():
         staging.rename(destination)
         return
     target = destination.resolve()
+    _keep_files_of_others(target, staging)
     old = staging.with_name(f"{staging.name}.old")
     target.rename(old)
     try:
@@ -120,3 +122,17 @@ def _replace(destination: Path, staging: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _keep_files_of_others(old: Path, new: Path) -> None:
+    """Link into ``new`` the files of ``old`` that its manifest does not name: somebody put them there."""
+    manifest = read_manifest(old)
+    if manifest is None:
+        return  # all of it was given up with --force
+    ours = {*manifest["files"], MANIFEST, README}
+    for path in old.rglob("*"):
+        name = path.relative_to(old).as_posix()
+        copy = new / name
+        if path.is_file() and name not in ours and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from swotvre_catalogs.sample import GENERATOR_VERSION, SampleError
-from swotvre_catalogs.sample.datalake import write_sample
+from swotvre_catalogs.sample.datalake import replace_datalake, write_sample
 from swotvre_catalogs.sample.granule import write_pass
 from swotvre_catalogs.sample.manifest import is_complete
 from swotvre_catalogs.sample.plan import Granule
@@ -159,3 +159,15 @@ def test_value_that_does_not_fit_its_type_is_an_error_and_not_a_wrapped_number()
     with pytest.raises(SampleError, match=r"dac: .* do not fit int16"):
         height.pack([5.0])
     assert height.pack([1.5, float("nan")]).tolist() == [15000, 32767]
+
+
+def test_what_others_put_into_the_sample_survives_its_renewal(finished: Path, tmp_path: Path) -> None:
+    theirs = finished / "swot" / "l2_lr_ssh" / "expert" / "cycle_007" / "theirs.nc"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"measured by somebody")
+    next(finished.rglob("*Basic*.nc")).unlink()
+    renewed = tmp_path / "renewed"
+    shutil.copytree(finished, renewed, ignore=shutil.ignore_patterns("theirs.nc"), copy_function=os.link)
+    replace_datalake(finished, renewed)
+    assert theirs.read_bytes() == b"measured by somebody"
+    assert not renewed.exists()
