@@ -215,7 +215,9 @@ def _install_project(project: Project, environment: Path, log: Path, hold: int) 
     uv, wheels = find_uv(), environment / "wheel"
     source = str(project.source)
     if isinstance(project.source, Path) and project.source.is_dir():
-        command = [uv, "build", "--wheel", "--out-dir", str(wheels), source]
+        # By the interpreter of the kernel: the checkout asks for a version that may be on nobody's PATH.
+        command = [uv, "build", "--wheel", "--python", str(environment_python(environment))]
+        command += ["--out-dir", str(wheels), source]
         constraints = project.source / "locks" / "build.txt"
         if constraints.exists():
             command += ["--build-constraints", str(constraints)]
