@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,39 @@ def test_a_stop_ends_a_kernel_that_has_left_its_session(
     assert end_record(order)["cause"] == "stopped"
 
 
+#: The same below a process of root, after giving up root: the first child cannot be killed by it.
+SUPERVISE_AS_NOBODY = (
+    """
+import os, subprocess, sys
+import swotvre_lab.supervisor, swotvre_lab.order, json, traceback
+"".encode("ascii")  # what is imported later, that account may not be able to read
+child = subprocess.Popen(["sleep", "60"])
+print(child.pid, file=open("pid", "w"), flush=True)
+os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+"""
+    + SUPERVISE
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process that another account may not kill")
+def test_a_process_that_cannot_be_killed_is_named_and_the_end_is_written_down(order: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        order |= {"folder": folder, "log": f"{folder}/session.log", "end_record": f"{folder}/end.json"}
+        path = Path(folder) / "order.json"
+        path.write_text(json.dumps(order))
+        supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISE_AS_NOBODY, str(path), "pass"], cwd=folder)
+        try:
+            supervisor.wait(20)
+            assert end_record(order)["cause"] == "ended"
+            left = int((Path(folder) / "pid").read_text())
+            assert f"could not be killed: {left}" in Path(order["log"]).read_text()
+        finally:
+            supervisor.kill()
+            supervisor.wait()
+            os.kill(int((Path(folder) / "pid").read_text()), signal.SIGKILL)
+
+
 @pytest.mark.parametrize(("program", "status"), [("sys.exit(3)", 3), ("os.abort()", -signal.SIGABRT), ("1/0", 1)])
 def test_a_server_that_ends_by_itself_leaves_its_status(
     order: dict[str, Any], supervise: Callable[..., subprocess.Popen[bytes]], program: str, status: int
@@ -210,6 +244,13 @@ def test_the_fork_server_refuses_what_is_no_order_and_starts_the_next(
         time.sleep(0.05)
     assert end_record(order)["cause"] == "ended"
     assert "JUPYTERHUB_SERVICE_URL" in Path(order["log"]).read_text()
+
+
+def test_an_order_that_this_machine_cannot_carry_out_is_explained_in_the_log(
+    fork_server: ForkServerProcess, order: dict[str, Any]
+) -> None:
+    fork_server.ask(json.dumps({**order, "cores": [4095]}).encode())
+    assert "sched_setaffinity" in wait_for_file(Path(order["log"]))
 
 
 def test_the_fork_server_keeps_no_zombies(

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from contextlib import suppress
 from types import FrameType
 
@@ -89,6 +90,9 @@ class ForkServer:
             from swotvre_lab.server import serve
 
             status = supervise(order, serve)
+        except BaseException:
+            # Standard error is the session's log as soon as there is one.
+            traceback.print_exc()
         finally:
             os._exit(status if status >= 0 else 128 - status)
 

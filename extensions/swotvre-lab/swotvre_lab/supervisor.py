@@ -24,6 +24,8 @@ from swotvre_lab.order import SessionOrder
 AWAITED = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 #: The clock may be set, or the machine sleep: the end is looked at at least so often.
 LONGEST_WAIT_SECONDS = 10.0
+#: A process that is not gone so long after it was killed may not be killed by this account, or hangs in the kernel.
+KILL_SECONDS = 5.0
 
 
 def supervise(order: SessionOrder, serve: Callable[[], None]) -> int:
@@ -141,8 +143,13 @@ def _reap(server: int) -> int | None:
 
 
 def _end_descendants() -> None:
-    """Kill what the session left behind: nothing of it may outlive it."""
+    """Kill what the session left behind: nothing of it may outlive it. What cannot be killed is named in the log."""
+    deadline = time.monotonic() + KILL_SECONDS
     while remaining := descendants(os.getpid()):
+        if time.monotonic() >= deadline:
+            names = ", ".join(map(str, sorted(remaining)))
+            print(f"processes of the session that could not be killed: {names}", file=sys.stderr, flush=True)  # noqa: T201
+            return
         for pid in remaining:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
