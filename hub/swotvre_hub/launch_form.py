@@ -43,7 +43,11 @@ class DurationChoice:
 
 
 def render_launch_form(
-    settings: Settings, machine: Machine, last: Mapping[str, object] | None, last_end: str | None = None
+    settings: Settings,
+    machine: Machine,
+    last: Mapping[str, object] | None,
+    last_end: str | None = None,
+    memory_note: str | None = None,
 ) -> str:
     """Return the launch form as HTML, with its Start button but without the ``<form>`` element around it.
 
@@ -52,6 +56,7 @@ def render_launch_form(
         machine: where a session would run; sizes that it cannot hold are disabled and say why.
         last: the user's last ``user_options``; whatever of them is not valid today is ignored.
         last_end: how the user's last session ended, a sentence.
+        memory_note: what the user has to know of the memory limit here, sentences.
     """
     options = last if isinstance(last, Mapping) else {}
     selected = select_size(settings, machine, options.get("size"))
@@ -69,6 +74,7 @@ def render_launch_form(
         ],
         startable=selected is not None,
         last_end=last_end,
+        memory_note=memory_note,
         idle_timeout=describe_minutes(settings.idle.timeout_minutes) if settings.idle.enabled else None,
         idle_warning=describe_minutes(settings.idle.warning_minutes),
         support=settings.site.support,

@@ -224,6 +224,12 @@ def test_the_end_of_the_last_session_is_told(settings: Settings) -> None:
     assert "last session" not in render_launch_form(settings, LAPTOP, None)
 
 
+def test_what_is_to_know_of_the_memory_limit_stands_under_the_cards(settings: Settings) -> None:
+    form = Form(render_launch_form(settings, LAPTOP, None, memory_note="It is not <b>enforced</b>."))
+    assert form.words("memory-note") == "It is not <b>enforced</b>."
+    assert "memory-note" not in Form(render_launch_form(settings, LAPTOP, None)).texts
+
+
 def test_the_page_says_when_an_idle_session_ends(tmp_path: Path) -> None:
     idle = "idle: {enabled: %s, timeout_minutes: 90, warning_minutes: 5, check_every_seconds: 60}"
     ends = [

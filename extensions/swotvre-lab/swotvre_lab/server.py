@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.paths import jupyter_data_dir
+from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir
 from traitlets import default
@@ -14,6 +14,8 @@ from traitlets import default
 #: Server extensions of the environment that a session does not use: the classic notebook's configuration, and a
 #: bridge to language servers, which looks for a dozen programs at each start.
 UNUSED_EXTENSIONS = ("notebook_shim", "jupyter_lsp")
+#: Linux allows 107 bytes for the path of a socket; ``/kernel-<uuid>-ipc-<number>`` takes 52 of them.
+LONGEST_SOCKET_FOLDER_BYTES = 55
 
 
 class SessionKernelSpecManager(KernelSpecManager):
@@ -40,7 +42,13 @@ def server_arguments(environment: Mapping[str, str]) -> list[str]:
         # JupyterLab asks for these two when it is imported: in the fork server, before there is a user.
         f"--LabApp.user_settings_dir={get_user_settings_dir()}",
         f"--LabApp.workspaces_dir={get_workspaces_dir()}",
+        # Use of the session's processors, beside that of its memory. The warning compares percent with cores: off.
+        "--ResourceUseDisplay.track_cpu_percent=True",
+        "--ResourceUseDisplay.cpu_warning_threshold=0",
     ]
+    if len(os.fsencode(environment.get("JUPYTER_RUNTIME_DIR") or jupyter_runtime_dir())) <= LONGEST_SOCKET_FOLDER_BYTES:
+        # Any account of the machine can connect to a TCP port and read what a kernel prints.
+        arguments.append("--KernelManager.transport=ipc")
     if has_offered_kernels(environment):
         arguments.append(f"--ServerApp.kernel_spec_manager_class={__name__}.SessionKernelSpecManager")
         if name := environment.get("SWOTVRE_DEFAULT_KERNEL"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +27,11 @@ THREAD_VARIABLES = (
 )
 #: What a session keeps of the hub's environment.
 KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+#: How the site reaches other hosts; programs look for either spelling.
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+NO_PROXY = ("no_proxy", "NO_PROXY")
+#: A session reaches the hub and itself without a proxy, whatever the site says.
+NEVER_BY_PROXY = ("127.0.0.1", "localhost")
 
 
 def resource_environment(settings: Settings, request: SessionRequest, ends_at: datetime) -> dict[str, str]:
@@ -77,7 +83,21 @@ def base_environment(lab_python: Path) -> dict[str, str]:
     """Return the little that programs of the lab environment need of the hub's own environment: no secret."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     system = os.environ.get("PATH", os.defpath)
-    return {"LANG": "C.UTF-8", **kept, "PATH": f"{lab_python.parent}{os.pathsep}{system}"}
+    return {
+        "LANG": "C.UTF-8",
+        **kept,
+        **proxy_environment(os.environ),
+        "PATH": f"{lab_python.parent}{os.pathsep}{system}",
+    }
+
+
+def proxy_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of ``environment`` that name a proxy, this machine excepted from it; without one nothing."""
+    proxies = {name: environment[name] for name in PROXIES if environment.get(name)}
+    if not proxies:
+        return {}
+    hosts = [host.strip() for name in NO_PROXY for host in environment.get(name, "").split(",") if host.strip()]
+    return {**proxies, **dict.fromkeys(NO_PROXY, ",".join(dict.fromkeys([*hosts, *NEVER_BY_PROXY])))}
 
 
 def kernel_path(settings: Settings, state: State, path: str) -> str:

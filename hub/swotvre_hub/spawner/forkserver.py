@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swotvre_hub.errors import VreError
-from swotvre_hub.spawner.identity import ProcessIdentity
+from swotvre_hub.spawner.identity import ProcessIdentity, boot_id
 
 #: An answer to an order takes milliseconds; a fork server that does not give it is broken.
 ANSWER_SECONDS = 5.0
@@ -103,9 +103,14 @@ class ForkServer:
         if "error" in answer:
             raise ForkServerError(f"the fork server refused: {answer['error']}")
         try:
-            return ProcessIdentity.of(int(answer["pid"]))
-        except (LookupError, ValueError, ProcessLookupError) as error:
-            raise ForkServerError("the session ended before it began") from error
+            # As the fork server saw it, whose child it is: its number may belong to another process by now.
+            identity = {"pid": answer["pid"], "start_ticks": answer["start_ticks"], "boot": boot_id()}
+        except LookupError as error:
+            raise ForkServerError(f"the fork server did not answer with {error}") from error
+        process = ProcessIdentity.from_json(identity)
+        if process is None:
+            raise ForkServerError("the fork server answered with what is no process")
+        return process
 
     def stop(self) -> None:
         """End the fork server; its sessions do not notice."""

@@ -22,17 +22,21 @@ from swotvre_hub.spawner.environment import base_environment
 from swotvre_hub.spawner.forkserver import ForkServerError
 from swotvre_hub.spawner.identity import SESSION_ID_VARIABLE, kill_session_processes
 from swotvre_hub.spawner.records import LiveSession
+from swotvre_hub.spawner.runtime import make_runtime_folder, remove_runtime_folder
 from swotvre_hub.spawner.session import SessionMixin, end_of, refusal
-from swotvre_hub.spawner.starter import SessionStarter, starter_of
+from swotvre_hub.spawner.starter import SessionStarter, StartedSession, starter_of
 from swotvre_hub.spawner.workspace import WorkspaceError, prepare_workspace
 
 ADDRESS = "127.0.0.1"
 #: Time that an ending session has to shut its kernels down, before it is killed.
 GRACE_SECONDS = 10.0
+#: Time beyond its grace in which the supervisor kills what is left and writes down how the session ended.
+KILL_SECONDS = 10.0
 #: Time between two looks at a starting session.
 LOOK_SECONDS = 0.02
 #: Lines of a session's log that a failed start shows.
 SHOWN_LOG_LINES = 8
+UNLIMITED_MEMORY = "This machine cannot enforce the memory limit; please stay below it. ({why})"
 
 
 class LocalSpawner(SessionMixin, Spawner):
@@ -57,6 +61,11 @@ class LocalSpawner(SessionMixin, Spawner):
             except (ForkServerError, OSError) as error:
                 self.log.warning("No fork server: %s", error)
         return str(super().render_form())
+
+    def memory_note(self) -> str | None:
+        """Return that this machine cannot enforce the memory limit, and why; None: it can."""
+        why = self.starter.why_unlimited(self.settings.sessions.fork_server)
+        return None if why is None else UNLIMITED_MEMORY.format(why=why)
 
     # -- life of a session --------------------------------------------------------------------------------------------
 
@@ -102,7 +111,7 @@ class LocalSpawner(SessionMixin, Spawner):
             return
         if session.process.send(signal.SIGKILL if now else signal.SIGTERM):
             # The supervisor kills by itself what has not ended after its grace.
-            await self._wait_for_end(session, GRACE_SECONDS + 5)
+            await self._wait_for_end(session, GRACE_SECONDS + KILL_SECONDS)
             session.process.send(signal.SIGKILL)
             await self._wait_for_end(session, 5)
         if self._session is session:
@@ -141,27 +150,22 @@ class LocalSpawner(SessionMixin, Spawner):
         """Start the session's processes; return its log file."""
         session_id = secrets.token_hex(8)
         self.port = random_port()
+        self.records.update_history(self.user.name, self.name, stop_reason=None)
         cgroup = self.starter.limit_memory(session_id, request.size.memory_bytes)
         self._tell_memory(request, cgroup)
-        try:
-            order = self._order(session_id, request, cgroup)
-            started = await self.starter.start(order)
-        except BaseException:
-            if cgroup is not None:
-                end_cgroup(cgroup)
-            raise
-        self._child = started.child
-        self._session = LiveSession(
-            session_id=session_id,
-            user_name=self.user.name,
-            server_name=self.name,
-            process=started.process,
-            port=self.port,
-            cores=order["cores"],
-            cgroup=order["cgroup"],
-            size=request.size_name,
-        )
-        self._save_state()
+        runtime_folder = None
+        async with self.starter.choosing:
+            try:
+                runtime_folder = make_runtime_folder()
+                order = self._order(session_id, request, cgroup, runtime_folder)
+                started = await self.starter.start(order)
+            except BaseException:
+                if cgroup is not None:
+                    end_cgroup(cgroup)
+                if runtime_folder is not None:
+                    remove_runtime_folder(runtime_folder)
+                raise
+            self._keep(session_id, request, order, started)
         self.log.info(
             "Session %s of %s: pid %d, size %s, cores %s, memory limit %s, started %s",
             session_id,
@@ -174,11 +178,33 @@ class LocalSpawner(SessionMixin, Spawner):
         )
         return Path(order["log"])
 
-    def _order(self, session_id: str, request: SessionRequest, cgroup: Path | None) -> dict[str, Any]:
+    def _keep(self, session_id: str, request: SessionRequest, order: dict[str, Any], started: StartedSession) -> None:
+        """Save the session at once: a hub that is killed from here on finds it again."""
+        self._child = started.child
+        self._session = LiveSession(
+            session_id=session_id,
+            user_name=self.user.name,
+            server_name=self.name,
+            process=started.process,
+            port=self.port,
+            cores=order["cores"],
+            cgroup=order["cgroup"],
+            size=request.size_name,
+            runtime_folder=order["environment"]["JUPYTER_RUNTIME_DIR"],
+        )
+        self.records.add(self._session)
+        if self.orm_spawner is not None:
+            self.orm_spawner.state = self.get_state()
+            self.commit()
+
+    def _order(
+        self, session_id: str, request: SessionRequest, cgroup: Path | None, runtime_folder: Path
+    ) -> dict[str, Any]:
         """Return what the starter is told of a session: the fields of ``swotvre_lab.order.SessionOrder``."""
         ends_at = end_of(request.walltime)
         environment = self.session_environment(request, ends_at, base_environment(self._lab_python))
         environment[SESSION_ID_VARIABLE] = session_id
+        environment["JUPYTER_RUNTIME_DIR"] = str(runtime_folder)
         environment["SWOTVRE_MEMORY_ENFORCED"] = str(int(cgroup is not None))
         in_use = [session.cores for session in self.records.live()]
         self.records.ensure_folder()
@@ -203,7 +229,7 @@ class LocalSpawner(SessionMixin, Spawner):
             return
         why = self.starter.unlimited_because
         self.log.warning("Session of %s: memory limit not enforced: %s", self._log_name, why)
-        self.tell(20, f"This machine cannot enforce the memory limit; please stay below it. ({why})")
+        self.tell(20, UNLIMITED_MEMORY.format(why=why))
 
     def _new_log_file(self) -> Path:
         folder = self.state.log / "sessions"
@@ -211,15 +237,6 @@ class LocalSpawner(SessionMixin, Spawner):
         path = folder / f"{self.user.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
         path.touch(mode=0o600)
         return path
-
-    def _save_state(self) -> None:
-        """Save the session at once: a hub that is killed from here on finds it again."""
-        if self._session is None:
-            return
-        self.records.add(self._session)
-        if self.orm_spawner is not None:
-            self.orm_spawner.state = self.get_state()
-            self.commit()
 
     async def _wait_for_answer(self, log_file: Path) -> None:
         """Wait until the session's port accepts: the hub's first probe then succeeds, and its back-off never begins."""
@@ -254,7 +271,7 @@ class LocalSpawner(SessionMixin, Spawner):
             if (session.user_name, session.server_name) == (self.user.name, self.name):
                 self.log.warning("Session %s of %s was left over; ending it", session.session_id, self._log_name)
                 session.process.send(signal.SIGTERM)
-                await self._wait_for_end(session, GRACE_SECONDS)
+                await self._wait_for_end(session, GRACE_SECONDS + KILL_SECONDS)
                 session.process.send(signal.SIGKILL)
                 await self._note_end(session)
 
@@ -293,6 +310,8 @@ def _clean_up(session: LiveSession) -> None:
     if session.cgroup:
         end_cgroup(Path(session.cgroup))
     kill_session_processes(session.session_id, session.process)
+    if session.runtime_folder:
+        remove_runtime_folder(Path(session.runtime_folder))
 
 
 def _last_lines(log_file: Path) -> str:

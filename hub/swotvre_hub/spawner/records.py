@@ -34,6 +34,8 @@ class LiveSession:
     cgroup: str
     #: Name of its size.
     size: str
+    #: Folder of its kernels' sockets; empty: none.
+    runtime_folder: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads."""
@@ -42,7 +44,10 @@ class LiveSession:
     @classmethod
     def from_json(cls, content: object) -> LiveSession | None:
         """Return the session that ``to_json`` wrote, or None when ``content`` is not one."""
-        if not isinstance(content, dict) or set(content) != set(cls.__dataclass_fields__):
+        if not isinstance(content, dict):
+            return None
+        content = {"runtime_folder": "", **content}  # a hub before this one may not have known it
+        if set(content) != set(cls.__dataclass_fields__):
             return None
         process = ProcessIdentity.from_json(content["process"])
         return None if process is None else cls(**{**content, "process": process})

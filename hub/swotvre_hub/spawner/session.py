@@ -76,7 +76,11 @@ class SessionMixin(LoggingConfigurable):
     def render_form(self) -> str:
         """Return the launch form, with the last valid choice preselected and the end of the last session told."""
         history = self.history
-        return render_launch_form(self.settings, self.machine(), history.options, history.last_end)
+        return render_launch_form(self.settings, self.machine(), history.options, history.last_end, self.memory_note())
+
+    def memory_note(self) -> str | None:
+        """Return what a user has to know of the memory limit before a start, in sentences; None: it is enforced."""
+        return None
 
     def accept_options(self, options: object) -> SessionRequest:
         """Return the session that ``options`` ask for: the one validation of form, REST API and URL.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import time
@@ -45,7 +46,10 @@ class SessionStarter:
         self._fork_server: ForkServer | None = None
         self._no_fork_server_before = 0.0
         self._scope: list[str] = []
+        self._scope_was_tried = False
         self._memory: MemoryCgroups | None = None
+        #: Held from the choice of a session's cores until they are noted: two starts at once see each other's.
+        self.choosing = asyncio.Lock()
         #: Why memory is not limited; empty: it is.
         self.unlimited_because = ""
         try:
@@ -100,11 +104,23 @@ class SessionStarter:
         if self._memory is None:
             return None
         try:
-            return self._memory.create(session_id, memory_bytes)
+            cgroup = self._memory.create(session_id, memory_bytes)
         except CgroupError as error:
             self.unlimited_because = str(error)
             self._log.warning("%s", error)
             return None
+        self.unlimited_because = ""
+        return cgroup
+
+    def why_unlimited(self, fork_server: bool) -> str | None:
+        """Return why the memory of the next session will not be limited; None: it will, or may be.
+
+        Args:
+            fork_server: whether sessions are started by the fork server, whose scope may be limited.
+        """
+        if fork_server and self._scope and not self._scope_was_tried:
+            return None
+        return self.unlimited_because or None
 
     def stop(self) -> None:
         """End the fork server; sessions live on."""
@@ -138,6 +154,7 @@ class SessionStarter:
         self.stop()
 
     def _limit_by_scope(self, pid: int) -> None:
+        self._scope_was_tried = True
         try:
             self._memory = cgroups.cgroups_of_scope(pid)
         except CgroupError as error:

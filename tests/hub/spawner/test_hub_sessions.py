@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -66,6 +67,9 @@ class Kernel:
     def interrupt(self) -> None:
         self.session.post(f"api/kernels/{self.id}/interrupt").raise_for_status()
 
+    def restart(self) -> None:
+        self.session.post(f"api/kernels/{self.id}/restart").raise_for_status()
+
     async def close(self) -> None:
         if self._channels is not None:
             self._channels.close()
@@ -112,6 +116,65 @@ async def test_a_kernel_has_what_the_size_says_can_be_interrupted_and_ends_with_
     assert not psutil.pid_exists(report["child"]) or psutil.Process(report["child"]).status() == psutil.STATUS_ZOMBIE
 
 
+WHERE = "import os; print(os.getpid(), os.environ['JUPYTER_RUNTIME_DIR'])"
+
+
+#: What a socket that sends says first, in ZeroMQ's protocol.
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
+
+
+def kind_of_socket(port: int) -> bytes:
+    """Return what a ZeroMQ socket that listens on ``port`` says of itself to one that sends to it."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(GREETING + bytes([4, len(READY)]) + READY)
+        while b"Socket-Type" not in said or len(said) < said.index(b"Socket-Type") + 19:
+            received = connection.recv(4096)
+            assert received, f"closed after {said!r}"
+            said += received
+    return said[said.index(b"Socket-Type") + 15 :][:4]
+
+
+def check_ports(kernel: psutil.Process) -> None:
+    """Check that a kernel has no port that tells anything: its only one takes the output of forks."""
+    ports = [found.laddr.port for found in kernel.net_connections("inet")]
+    assert [kind_of_socket(port) for port in ports] == [b"PULL"]
+
+
+async def test_no_other_account_can_reach_a_kernel_and_it_can_be_interrupted_and_restarted(
+    hub: Any, kernel: Kernel
+) -> None:
+    printed, _ = await kernel.run(WHERE)
+    process, runtime = psutil.Process(int(printed.split()[0])), printed.split()[1]
+    assert os.stat(runtime).st_mode & 0o777 == 0o700  # noqa: PTH116
+    assert [name for name in os.listdir(runtime) if "-ipc-" in name]  # noqa: PTH208
+    check_ports(process)
+    assert await kernel.run("import time; time.sleep(60)", kernel.interrupt) == ("", "KeyboardInterrupt")
+
+    kernel.restart()
+    printed, error = await kernel.run(WHERE)
+    assert error == ""
+    restarted = psutil.Process(int(printed.split()[0]))
+    assert restarted.pid != process.pid
+    check_ports(restarted)
+
+    hub.api.delete("/users/ada/server", timeout=60)
+    hub.wait(lambda: not hub.server("ada"), "the session to stop", 60)
+    assert Path(runtime).name not in os.listdir(Path(runtime).parent)  # noqa: PTH208
+
+
+async def test_a_session_shows_the_use_of_its_processors_against_its_cores(kernel: Kernel) -> None:
+    def used() -> Any:
+        return kernel.session.get("api/metrics/v1").raise_for_status().json()
+
+    used()
+    await kernel.run("import time; end = time.monotonic() + 1\nwhile time.monotonic() < end: pass")
+    metrics = used()
+    assert metrics["cpu_percent"] > 10
+    assert metrics["limits"]["cpu"] == {"cpu": 1.0}
+
+
 async def test_a_kernel_that_uses_too_much_memory_is_killed_and_the_session_is_not(hub: Any, kernel: Kernel) -> None:
     printed, _ = await kernel.run("import os; print(os.environ['SWOTVRE_MEMORY_ENFORCED'])")
     if printed.strip() != "1":
@@ -145,7 +208,9 @@ def test_a_session_that_ended_while_no_hub_was_there_is_noticed(
 ) -> None:
     start_session(hub)
     (record,) = (state.run / "sessions").glob("*.live.json")
-    supervisor = psutil.Process(json.loads(record.read_text())["process"]["pid"])
+    kept = json.loads(record.read_text())
+    supervisor = psutil.Process(kept["process"]["pid"])
+    assert Path(kept["runtime_folder"]).is_dir()
     hub.process.kill()
     hub.process.wait()
     supervisor.terminate()
@@ -154,3 +219,4 @@ def test_a_session_that_ended_while_no_hub_was_there_is_noticed(
     following.wait(lambda: not following.server("ada"), "the hub to notice", 30)
     history = json.loads((state.run / "sessions" / "ada+.history.json").read_text())
     assert "it was stopped" in history["last_end"]
+    assert not Path(kept["runtime_folder"]).exists()

@@ -138,6 +138,32 @@ async def test_two_sessions_get_different_cores(make_spawner: SpawnerFactory) ->
     assert cores[0].isdisjoint(cores[1])
 
 
+async def test_sessions_that_start_at_once_get_different_cores(make_spawner: SpawnerFactory) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core only: two sessions have to share it")
+    ada, bob = make_spawner("ada"), make_spawner("bob")
+    await asyncio.gather(ada.start(), bob.start())
+    cores = [os.sched_getaffinity(server_process(spawner).pid) for spawner in (ada, bob)]
+    assert cores[0].isdisjoint(cores[1])
+
+
+async def test_a_reason_that_was_not_acted_upon_is_not_told_of_the_next_end(make_spawner: SpawnerFactory) -> None:
+    spawner = make_spawner()
+    spawner.records.update_history("ada", stop_reason="nothing ran in it for 2 hours")
+    await spawner.start()
+    await spawner.stop()
+    assert str(spawner.last_end).endswith("it was stopped.")
+
+
+async def test_the_launch_page_says_when_the_memory_limit_cannot_be_enforced(make_spawner: SpawnerFactory) -> None:
+    spawner = make_spawner(fork_server=False)
+    words = "This machine cannot enforce the memory limit; please stay below it. (no cgroup here)"
+    spawner.starter.unlimited_because = "no cgroup here"
+    assert words in spawner.render_form()
+    spawner.starter.unlimited_because = ""
+    assert "enforce" not in spawner.render_form()
+
+
 async def test_a_broken_lab_environment_is_told_with_the_last_lines_of_the_log(
     make_spawner: SpawnerFactory, state: State, tmp_path: Path
 ) -> None:
@@ -158,6 +184,19 @@ async def test_a_workspace_that_cannot_be_made_is_told(make_spawner: SpawnerFact
     with pytest.raises(SpawnException) as caught:
         await make_spawner().start()
     assert "the folder of your files cannot be used" in caught.value.message
+
+
+async def test_a_file_in_the_place_of_the_tutorials_refuses_no_session(
+    make_spawner: SpawnerFactory, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    spawner = make_spawner()
+    workspace = state.workspace(spawner.settings, "ada")
+    workspace.mkdir(parents=True)
+    (workspace / "tutorials").write_text("mine")
+    await spawner.start()
+    assert await spawner.poll() is None
+    assert (workspace / "tutorials").read_text() == "mine"
+    assert "The tutorials in" in caplog.text
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from swotvre_hub.spawner.cores import choose_cores
 from swotvre_hub.spawner.ending import SessionEnd, read_end
-from swotvre_hub.spawner.environment import base_environment
-from swotvre_hub.spawner.forkserver import environment_fingerprint
+from swotvre_hub.spawner.environment import base_environment, proxy_environment
+from swotvre_hub.spawner.forkserver import ForkServer, ForkServerError, environment_fingerprint
 from swotvre_hub.spawner.identity import ProcessIdentity
 from swotvre_hub.spawner.records import History, LiveSession, SessionRecords
+from swotvre_hub.spawner.runtime import LONGEST_FOLDER_BYTES, make_runtime_folder, remove_runtime_folder
 from swotvre_hub.state import State
 
 
@@ -40,6 +41,13 @@ def test_a_session_is_live_until_its_process_ends(records: SessionRecords) -> No
     process.communicate()
     assert list(records.live()) == []
     assert len(list(records.noted())) == 1
+
+
+def test_a_session_that_an_older_hub_noted_is_found(records: SessionRecords) -> None:
+    content = live_session(os.getpid()).to_json()
+    del content["runtime_folder"]
+    assert LiveSession.from_json(content) == live_session(os.getpid())
+    assert LiveSession.from_json({**content, "unknown": 1}) is None
 
 
 def test_records_are_for_their_owner_only(records: SessionRecords) -> None:
@@ -132,3 +140,73 @@ def test_nothing_secret_of_the_hub_reaches_the_fork_server(monkeypatch: pytest.M
     monkeypatch.setenv("CONFIGPROXY_AUTH_TOKEN", "secret")
     monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "secret")
     assert "secret" not in base_environment(Path(sys.executable)).values()
+
+
+def test_a_session_knows_the_proxy_of_the_site_and_reaches_the_hub_without_it() -> None:
+    site = {"https_proxy": "http://proxy:3128", "HTTP_PROXY": "http://proxy:3128", "no_proxy": "a.org, localhost"}
+    assert proxy_environment({**site, "OTHER": "x"}) == {
+        "https_proxy": "http://proxy:3128",
+        "HTTP_PROXY": "http://proxy:3128",
+        "no_proxy": "a.org,localhost,127.0.0.1",
+        "NO_PROXY": "a.org,localhost,127.0.0.1",
+    }
+    assert proxy_environment({"no_proxy": "a.org", "http_proxy": ""}) == {}
+
+
+def test_the_proxy_of_the_site_reaches_programs_of_the_lab_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    environment = base_environment(Path(sys.executable))
+    assert environment["https_proxy"] == "http://proxy:3128"
+    assert {"127.0.0.1", "localhost"} <= set(environment["no_proxy"].split(","))
+
+
+def test_a_runtime_folder_is_private_short_and_goes(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60)
+    deep.mkdir()
+    folders = [make_runtime_folder(), make_runtime_folder(deep)]
+    for folder in folders:
+        (folder / "kernel-ipc-1").touch()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert len(os.fsencode(folder)) <= LONGEST_FOLDER_BYTES
+        remove_runtime_folder(folder)
+        assert not folder.exists()
+
+
+def test_only_a_runtime_folder_is_removed_as_one(tmp_path: Path) -> None:
+    remove_runtime_folder(tmp_path)
+    assert tmp_path.is_dir()
+
+
+ANSWERS = """#!{python}
+import socket, sys
+hub = socket.socket(fileno=int(sys.argv[-1]))
+hub.sendall(b'{{"ready": true}}\\n')
+while hub.recv(65536):
+    hub.sendall(b'{answer}\\n')
+"""
+
+
+async def ask(folder: Path, answer: str) -> ProcessIdentity:
+    """Return what the hub makes of a fork server's answer."""
+    program = folder / "bin" / "python"
+    program.parent.mkdir()
+    program.write_text(ANSWERS.format(python=sys.executable, answer=answer))
+    program.chmod(0o755)
+    server = ForkServer(program, folder / "log", {})
+    try:
+        await server.wait_until_ready(20)
+        return await server.start({})
+    finally:
+        server.stop()
+
+
+async def test_a_session_is_the_process_that_the_fork_server_saw_not_a_later_one_of_its_number(tmp_path: Path) -> None:
+    started = await ask(tmp_path, f'{{"pid": {os.getpid()}, "start_ticks": 7}}')
+    assert (started.pid, started.start_ticks) == (os.getpid(), 7)
+    assert not started.is_alive()
+
+
+@pytest.mark.parametrize("answer", ['{"pid": 7}', '{"pid": "x", "start_ticks": 7}', '{"pid": 1, "start_ticks": 7}'])
+async def test_an_answer_that_names_no_process_is_a_failure_of_the_fork_server(tmp_path: Path, answer: str) -> None:
+    with pytest.raises(ForkServerError):
+        await ask(tmp_path, answer)
