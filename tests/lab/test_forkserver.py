@@ -126,7 +126,7 @@ SUPERVISE_AS_NOBODY = (
     """
 import os, subprocess, sys
 import swotvre_lab.supervisor, swotvre_lab.order, json, traceback
-"".encode("ascii")  # what is imported later, that account may not be able to read
+import encodings.ascii  # imported at the first use otherwise, when this account may not read it any more
 child = subprocess.Popen(["sleep", "60"])
 print(child.pid, file=open("pid", "w"), flush=True)
 os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
