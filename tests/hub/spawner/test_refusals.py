@@ -116,7 +116,7 @@ def test_any_json_is_a_request_within_limits_or_refused(options: object) -> None
     except SessionRequestError as error:
         assert 0 < len(str(error)) < 600
     else:
-        assert request.walltime <= request.size.max_walltime
+        assert request.walltime.total_seconds() <= request.size.max_walltime_hours * 3600
         assert request.size.cores <= MACHINE.cores
 
 
