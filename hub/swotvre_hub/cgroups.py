@@ -97,7 +97,7 @@ def find_memory_cgroups(own_cgroups: str | None = None, mount: Path = MOUNT) -> 
             reasons.append(str(error))
         else:
             return place
-    raise CgroupError(reasons[0] if reasons else f"no memory controller is mounted at {mount}")
+    raise CgroupError(reasons[0] if reasons else f"this account may write no memory cgroup below {mount}")
 
 
 def candidates(own_cgroups: str, mount: Path) -> Iterator[MemoryCgroups]:

@@ -10,10 +10,12 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
@@ -149,5 +151,6 @@ async def test_busy_session_survives_a_hub_that_was_down_for_longer_than_the_tim
         assert not await ends(again, "erin", 2 * TIMEOUT_SECONDS), again.log.read_text()
         assert session.is_running()
     finally:
-        for process in (*session.children(recursive=True), session):
-            process.kill()
+        with suppress(psutil.NoSuchProcess):
+            for process in (*session.children(recursive=True), session):
+                process.kill()
