@@ -118,9 +118,11 @@ def start_shared_hub(
 @contextmanager
 def _hubs(folder: Path, proxy: list[str]) -> Iterator[Callable[[int, str], RunningHub]]:
     started: list[RunningHub] = []
+    # The same at each start, as those of an installation: a session that outlives its hub finds the next one there.
+    hub_port = _free_port()
 
     def start(port: int, block: str) -> RunningHub:
-        hub = _start(folder, proxy, port, block)
+        hub = _start(folder, proxy, port, hub_port, block)
         started.append(hub)
         hub.wait(lambda: _answers(hub), "the hub to answer", 60)
         return hub
@@ -145,7 +147,7 @@ def _free_port() -> int:
         return port
 
 
-def _start(folder: Path, proxy: list[str], port: int, block: str) -> RunningHub:
+def _start(folder: Path, proxy: list[str], port: int, hub_port: int, block: str) -> RunningHub:
     token, password = secrets.token_hex(16), secrets.token_hex(16)
     url = f"http://127.0.0.1:{port}/"
     (folder / "homes").mkdir(exist_ok=True)
@@ -153,7 +155,7 @@ def _start(folder: Path, proxy: list[str], port: int, block: str) -> RunningHub:
     configuration.write_text(
         CONFIGURATION.format(
             bind_url=url,
-            hub_bind_url=f"http://127.0.0.1:{_free_port()}",
+            hub_bind_url=f"http://127.0.0.1:{hub_port}",
             database=str(folder / "hub.sqlite"),
             cookie_secret=str(folder / "cookie_secret"),
             proxy=proxy,
