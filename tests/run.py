@@ -156,7 +156,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run every test, with what it needs; more arguments go to pytest.")
     parser.add_argument("--bench", action="store_true", help="run the speed comparisons instead")
     args, rest = parser.parse_known_args()
-    return run_benchmarks() if args.bench else run_tests(rest)
+    try:
+        return run_benchmarks() if args.bench else run_tests(rest)
+    except subprocess.CalledProcessError as error:
+        print(f"tests/run.py: {' '.join(map(str, error.cmd))} ended with exit code {error.returncode}", file=sys.stderr)
+        return int(error.returncode)
 
 
 if __name__ == "__main__":
