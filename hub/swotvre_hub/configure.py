@@ -32,7 +32,7 @@ def configure(c: Config, settings: Settings, state: State) -> None:
 def configure_hub(c: Config, settings: Settings, state: State) -> None:
     """Say where the hub listens and where it keeps its database."""
     hub = c.JupyterHub
-    hub.bind_url = f"http://{_bracket(settings.hub.address)}:{settings.hub.port}{settings.hub.base_url}"
+    hub.bind_url = f"{settings.hub.bind_origin}{settings.hub.base_url}"
     hub.hub_bind_url = f"http://{LOOPBACK}:{recorded_ports(state).hub}"
     hub.db_url = f"sqlite:///{state.run / 'jupyterhub.sqlite'}"
     hub.upgrade_db = True
@@ -77,7 +77,3 @@ def configure_services(c: Config, settings: Settings, state: State) -> None:
         {**service, "environment": {**service.get("environment", {}), **mark}} for service in services
     ]
     c.JupyterHub.load_roles = roles
-
-
-def _bracket(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -14,25 +14,38 @@ class SettingsError(VreError):
 class SessionRequestError(VreError):
     """What a user asked for cannot be given."""
 
+    #: Short label of the refusal, in JupyterHub's metrics.
+    label = "options"
+
 
 class UnknownSessionOptionError(SessionRequestError):
     """``user_options`` hold a key that no session knows."""
+
+    label = "unknown-option"
 
 
 class UnknownSessionSizeError(SessionRequestError):
     """The named session size does not exist."""
 
+    label = "unknown-size"
+
 
 class SessionSizeUnavailableError(SessionRequestError):
     """The session size exists, but this machine cannot hold it."""
+
+    label = "size-unavailable"
 
 
 class WalltimeError(SessionRequestError):
     """The asked duration is not one that the size allows."""
 
+    label = "duration"
+
 
 class UserNameError(SessionRequestError):
     """A user name that cannot name a folder and an account."""
+
+    label = "user-name"
 
 
 class SetupError(VreError):

@@ -12,7 +12,6 @@ from jupyterhub.roles import get_default_roles
 
 from swotvre_hub.errors import SetupError
 from swotvre_hub.ports import LOOPBACK, free_ports, is_free
-from swotvre_hub.services import local_address
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import STATE_VARIABLE, State
 
@@ -56,7 +55,7 @@ def session_environment(settings: Settings, state: State) -> dict[str, str]:
         return {}
     prefix = service_prefix(settings)
     return {
-        "DASK_GATEWAY__ADDRESS": f"{local_address(settings)}{prefix}",
+        "DASK_GATEWAY__ADDRESS": f"{settings.hub.local_origin}{prefix}",
         "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{LOOPBACK}:{reserve_gateway_port(state)}",
         # A path: the link to a dashboard then works under whichever name the browser reached the hub.
         "DASK_GATEWAY__PUBLIC_ADDRESS": prefix,

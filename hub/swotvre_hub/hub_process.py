@@ -27,10 +27,7 @@ START_SECONDS, STOP_SECONDS = 60, 30
 
 def hub_url(settings: Settings) -> str:
     """Return the address that a browser on this machine opens."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.hub.address, settings.hub.address)  # noqa: S104
-    if ":" in address and not address.startswith("["):
-        address = f"[{address}]"
-    return f"http://{address}:{settings.hub.port}{settings.hub.base_url}"
+    return f"{settings.hub.local_origin}{settings.hub.base_url}"
 
 
 def end_leftovers(state: State) -> int:

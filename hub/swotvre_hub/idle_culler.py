@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from jupyterhub_idle_culler import IdleCuller  # type: ignore[import-untyped]
+from jupyterhub_idle_culler import IdleCuller
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.log import app_log
 

@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import sys
-from ipaddress import ip_address
 from typing import Any
 
 from traitlets.config import Config
@@ -32,15 +31,6 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def local_address(settings: Settings) -> str:
-    """Return ``http://host:port`` of the hub's public port, as this machine reaches it."""
-    address = ip_address(settings.hub.address)
-    host = str(address)
-    if address.is_unspecified:
-        host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"http://[{host}]:{settings.hub.port}" if ":" in host else f"http://{host}:{settings.hub.port}"
-
-
 def configure_idle(c: Config, settings: Settings, state: State) -> None:
     """Have the hub go by what sessions report, not by open browsers."""
     if settings.idle.enabled:
@@ -57,7 +47,7 @@ def idle_service(settings: Settings, state: State) -> dict[str, Any]:
             f"--timeout={math.ceil(idle.timeout_minutes * 60)}",
             f"--cull-every={idle.check_every_seconds}",
         ],
-        "environment": {STATE_VARIABLE: str(state.root), "SWOTVRE_LOCAL_ADDRESS": local_address(settings)},
+        "environment": {STATE_VARIABLE: str(state.root), "SWOTVRE_LOCAL_ADDRESS": settings.hub.local_origin},
         "display": False,
     }
 

@@ -48,6 +48,18 @@ class Hub(Block):
         description="URL path under which everything is served; begins and ends with a slash."
     )
 
+    @property
+    def bind_origin(self) -> str:
+        """``http://host:port`` that the hub's public port is bound to."""
+        return f"http://{_in_url(self.address)}:{self.port}"
+
+    @property
+    def local_origin(self) -> str:
+        """``http://host:port`` by which this machine reaches the hub's public port."""
+        address = ip_address(self.address)
+        loopback = "127.0.0.1" if address.version == 4 else "::1"
+        return f"http://{_in_url(loopback if address.is_unspecified else self.address)}:{self.port}"
+
     @field_validator("address")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
@@ -226,6 +238,10 @@ class Settings(Block):
                 f"{self.sessions.default_size!r}, not {self.sessions.default_walltime_hours:g}"
             )
         return self
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def read_defaults() -> dict[str, Any]:

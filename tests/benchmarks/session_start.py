@@ -15,7 +15,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,9 +22,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from swotvre_hub.ports import free_ports
 
 USER = "bench"
 
@@ -192,22 +193,15 @@ def ask(url: str, token: str, method: str = "GET") -> tuple[int, bytes]:
         return 0, b""
 
 
-def wait_for(condition: object, process: subprocess.Popen[bytes] | None = None, seconds: float = 90) -> None:
+def wait_for(
+    condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None, seconds: float = 90
+) -> None:
     """Wait until ``condition()`` holds."""
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > deadline or (process is not None and process.poll() is not None):
             raise SystemExit("what was waited for did not happen; the log above may say why")
         time.sleep(0.01)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def print_table(variants: list[Variant]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from swotvre_hub.ports import free_ports
 from swotvre_hub.processes import HUB_ROLE, SERVICE_ROLE, find_processes
+from swotvre_hub.spawner.records import SessionRecords
 from swotvre_hub.state import State
 from swotvre_hub.trial import Trial, trial_folder, trial_hub
 
@@ -76,14 +77,20 @@ def _token(hub: Trial) -> str:
 def _start_session(hub: Trial, token: str, clients: ExitStack) -> httpx.Client:
     """Start a session; return a client of its own server."""
     headers = {"Authorization": f"token {token}"}
-    api = clients.enter_context(httpx.Client(base_url=f"{hub.url}hub/api/", headers=headers, timeout=60))
-    assert api.post(f"users/{USER}/server", json={"size": "small"}).status_code in {201, 202}
-    for _ in range(600):
-        if api.get(f"users/{USER}").json()["servers"].get("", {}).get("ready"):
-            session = httpx.Client(base_url=f"{hub.url}user/{USER}/", headers=headers, timeout=60)
-            return clients.enter_context(session)
-        time.sleep(0.1)
-    raise AssertionError(api.get(f"users/{USER}").text)
+    address = f"{hub.url}hub/api/users/{USER}/server"
+    assert httpx.post(address, json={"size": "small"}, headers=headers, timeout=60).status_code in {201, 202}
+    _wait_until_ready(hub, token)
+    return clients.enter_context(httpx.Client(base_url=f"{hub.url}user/{USER}/", headers=headers, timeout=60))
+
+
+def _wait_until_ready(hub: Trial, token: str) -> None:
+    headers = {"Authorization": f"token {token}"}
+    with httpx.Client(base_url=f"{hub.url}hub/api/", headers=headers, timeout=60) as api:
+        for _ in range(600):
+            if api.get(f"users/{USER}").json()["servers"].get("", {}).get("ready"):
+                return
+            time.sleep(0.1)
+        raise AssertionError(api.get(f"users/{USER}").text)
 
 
 def test_a_stop_ends_everything_that_was_started(state: State, clients: ExitStack) -> None:
@@ -215,9 +222,10 @@ def test_two_starts_at_once_by_one_user_give_one_session(state: State) -> None:
         codes = sorted(int(process.communicate(timeout=90)[0]) for process in both)
         assert codes[0] in {201, 202}
         assert codes[1] in {201, 202, 400}
-        servers = [process for process in _session_processes(state) if "swotvre_lab" in " ".join(process.cmdline())]
-        sessions = {process.environ().get("SWOTVRE_SESSION_ID") for process in servers} - {None}
-        assert len(sessions) <= 1
+        _wait_until_ready(hub, token)
+        assert len(list(SessionRecords(state).live())) == 1
+        listening = [process for process in _session_processes(state) if process.net_connections("tcp")]
+        assert len(listening) == 1, [process.cmdline() for process in listening]
 
 
 def test_the_folder_and_its_secrets_are_for_their_owner_alone(state: State) -> None:

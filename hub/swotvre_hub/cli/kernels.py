@@ -112,8 +112,8 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
         print(f"No kernels in {prefix}. Build one: swot-vre kernels build", file=out)
         return 0
     table = Table(box=None, pad_edge=False)
-    for column, justify in (("NAME", "left"), ("VERSION", "left"), ("STATE", "left"), ("PYTHON", "left")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for column in ("NAME", "VERSION", "STATE", "PYTHON"):
+        table.add_column(column)
     for column in ("PACKAGES", "SIZE", "BUILT (UTC)"):
         table.add_column(column, justify="right")
     for kernel in kernels:

@@ -14,14 +14,7 @@ from traitlets import Instance, default
 from traitlets.config import LoggingConfigurable
 
 from swotvre_hub.durations import describe_duration
-from swotvre_hub.errors import (
-    SessionRequestError,
-    SessionSizeUnavailableError,
-    UnknownSessionOptionError,
-    UnknownSessionSizeError,
-    UserNameError,
-    WalltimeError,
-)
+from swotvre_hub.errors import SessionRequestError
 from swotvre_hub.launch_form import render_launch_form
 from swotvre_hub.machine import Machine, measure_machine
 from swotvre_hub.sessions import SessionRequest, parse_session_request, unpack_form, validate_user_name
@@ -29,15 +22,6 @@ from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.environment import data_environment, home_environment, kernel_path, resource_environment
 from swotvre_hub.spawner.records import History, SessionRecords
 from swotvre_hub.state import State
-
-#: Short labels of the refusals, in JupyterHub's metrics and in the status line of its answers.
-REFUSALS: dict[type[SessionRequestError], str] = {
-    UnknownSessionOptionError: "unknown-option",
-    UnknownSessionSizeError: "unknown-size",
-    SessionSizeUnavailableError: "size-unavailable",
-    WalltimeError: "duration",
-    UserNameError: "user-name",
-}
 
 
 class SessionMixin(LoggingConfigurable):
@@ -93,7 +77,7 @@ class SessionMixin(LoggingConfigurable):
             request = parse_session_request(options, self.settings, self.machine())
         except SessionRequestError as error:
             self._restore_options()
-            raise refusal(str(error), REFUSALS.get(type(error), "options")) from error
+            raise refusal(str(error), error.label) from error
         self.records.update_history(
             self.user.name, self.name, options={"size": request.size_name, "walltime_hours": request.walltime_hours}
         )
