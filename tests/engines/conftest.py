@@ -1,0 +1,78 @@
+"""The batch clusters under test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# With ``--import-mode=importlib`` tests have no package to import their neighbours from.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cluster import BatchCluster, ensure_accounts
+from node_network import ClusterUnavailableError
+from recorded_pbs_cluster import RecordedPbsCluster
+from slurm_cluster import SlurmCluster
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """Return a real Slurm, in a folder that every user can enter, unlike those of pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="vre-slurm-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        cluster = SlurmCluster.start(folder)
+    except ClusterUnavailableError as error:
+        shutil.rmtree(folder)
+        pytest.skip(f"no real Slurm: {error}")
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def recorded_pbs() -> Iterator[RecordedPbsCluster]:
+    """Return the stand-in for OpenPBS, in a folder that every user can enter, unlike those of pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="vre-pbs-", dir="/tmp"))
+    try:
+        cluster = RecordedPbsCluster.start(folder)
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module", params=["recorded PBS", "Slurm"])
+def cluster(request: pytest.FixtureRequest) -> BatchCluster:
+    """Return each cluster in turn: one list of behaviours holds for all."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make the accounts that sessions run as")
+    ensure_accounts()
+    name = {"recorded PBS": "recorded_pbs", "Slurm": "slurm_cluster"}[request.param]
+    found: BatchCluster = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture(scope="session")
+def lab_everywhere(installed_state: Path) -> Iterator[Path]:
+    """Return an environment of sessions that every account can run: the one of SWOTVRE_SHARED_LAB, or a new one."""
+    if ready := os.environ.get("SWOTVRE_SHARED_LAB"):
+        yield Path(ready)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="vre-lab-", dir="/tmp"))
+    folder.chmod(0o755)
+    program = installed_state / "env" / "hub" / "bin" / "swot-vre"
+    command = [str(program), "session-environment", str(folder / "lab"), "--state", str(installed_state)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    yield folder / "lab"
+    shutil.rmtree(folder, ignore_errors=True)
