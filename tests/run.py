@@ -20,8 +20,17 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 BOOTSTRAP = CHECKOUT / "hub" / "swotvre_hub" / "bootstrap.py"
 STATE = Path(os.environ.get("SWOTVRE_STATE", CHECKOUT / ".vre")).absolute()
-#: Debian packages of the browser tests: program -> package.
-DEBIAN = {"chromium": "chromium"}
+#: Debian packages of the tests: program -> package. The browser; a real Slurm whose nodes are network namespaces.
+DEBIAN = {
+    "chromium": "chromium",
+    "slurmctld": "slurm-wlm",
+    "munged": "munge",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "sudo": "sudo",
+}
+#: Where they are; an ordinary account's PATH lacks the half of it.
+SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 @dataclass
@@ -61,8 +70,8 @@ class _Zero(dict[str, int]):
 
 
 def install_debian_packages() -> None:
-    """Install what the browser tests need and the machine lacks; only root can, others skip those tests."""
-    missing = [package for program, package in DEBIAN.items() if shutil.which(program) is None]
+    """Install what the browser and the batch tests need and the machine lacks; only root can, others skip those."""
+    missing = [package for program, package in DEBIAN.items() if shutil.which(program, path=SYSTEM_PATH) is None]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -145,7 +154,8 @@ def run_benchmarks() -> int:
     """Run every comparison; each prints its ratios."""
     install_everything()
     code = 0
-    for script in sorted((CHECKOUT / "tests" / "benchmarks").glob("*.py")):
+    # Those whose names begin with an underscore are parts of others.
+    for script in sorted((CHECKOUT / "tests" / "benchmarks").glob("[!_]*.py")):
         print(f"\n== {script.stem}", flush=True)
         code = subprocess.run([sys.executable, str(script), "--state", str(STATE)], check=False).returncode or code
     return code

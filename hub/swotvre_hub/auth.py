@@ -32,14 +32,19 @@ class InstallationPasswordAuthenticator(SharedPasswordAuthenticator):
 
 
 def configure_auth(c: Config, settings: Settings, state: State) -> None:
-    """Let in who knows the password of this installation."""
-    InstallationPasswordAuthenticator.vre_settings = settings
-    authenticator = c.InstallationPasswordAuthenticator
-    c.JupyterHub.authenticator_class = InstallationPasswordAuthenticator
+    """Let in who knows the password of this installation, or who has an account of this machine."""
     c.JupyterHub.cookie_secret_file = str(state.run / "cookie-secret")
     c.Authenticator.allow_all = True
     c.Authenticator.admin_users = set(settings.auth.admins)
     c.Authenticator.username_pattern = f"^(?:{settings.auth.user_name_pattern})$"
+    if settings.auth.login == "pam":
+        c.JupyterHub.authenticator_class = "pam"
+        # Sessions are opened by the batch system, on their nodes.
+        c.PAMAuthenticator.open_sessions = False
+        return
+    InstallationPasswordAuthenticator.vre_settings = settings
+    authenticator = c.InstallationPasswordAuthenticator
+    c.JupyterHub.authenticator_class = InstallationPasswordAuthenticator
     authenticator.user_password = read_password(user_password_file(state))
     if settings.auth.admins:
         authenticator.admin_password = read_password(admin_password_file(state))

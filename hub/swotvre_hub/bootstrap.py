@@ -121,9 +121,9 @@ def ensure_environment(name: str, state: Path, uv: Path, log: Path | None = None
     base = find_python(uv, state)
     _run([str(uv), "venv", "--quiet", "--python", str(base), str(folder)], why, log)
     install = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    _run([*install, "--require-hashes", "--compile-bytecode", "-r", str(lock)], why, log)
+    build = ["--build-constraints", str(CHECKOUT / "locks" / "build.txt")]
+    _run([*install, *build, "--require-hashes", "--compile-bytecode", "-r", str(lock)], why, log)
     if name in WITH_PROJECT:
-        build = ["--build-constraints", str(CHECKOUT / "locks" / "build.txt")]
         _run([*install, "--no-deps", *build, "--editable", str(CHECKOUT)], why, log)
     _complete(folder, mark)
     return folder

@@ -42,6 +42,12 @@ class WalltimeError(SessionRequestError):
     label = "duration"
 
 
+class QueueError(SessionRequestError):
+    """The queue or project is not one that the user may choose."""
+
+    label = "queue"
+
+
 class UserNameError(SessionRequestError):
     """A user name that cannot name a folder and an account."""
 

@@ -51,7 +51,7 @@ def gateway_roles(settings: Settings, state: State) -> list[dict[str, Any]]:
 
 def session_environment(settings: Settings, state: State) -> dict[str, str]:
     """Return what makes ``dask_gateway.Gateway()`` work in a session without arguments; empty without a gateway."""
-    if not settings.gateway.enabled:
+    if not settings.has_gateway:
         return {}
     prefix = service_prefix(settings)
     return {

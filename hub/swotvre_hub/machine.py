@@ -25,9 +25,12 @@ class Machine:
         """Memory in GiB."""
         return self.memory_bytes / 2**30
 
-    def lacks(self, cores: int, memory_gib: int) -> str | None:
-        """Return in words why ``cores`` and ``memory_gib`` do not fit, or None when they do."""
+    def lacks(self, cores: int, memory_gib: int, gpus: int = 0, queue: str = "") -> str | None:
+        """Return in words why these resources do not fit, or None when they do; a machine has no queues."""
         needed, there = [], []
+        if gpus:
+            needed.append(f"{gpus} GPU{'' if gpus == 1 else 's'}")
+            there.append("none to share out")
         if cores > self.cores:
             needed.append(f"{cores} cores")
             there.append(f"{self.cores} core{'' if self.cores == 1 else 's'}")

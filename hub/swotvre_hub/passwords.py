@@ -30,6 +30,18 @@ def ensure_passwords(state: State) -> None:
     _ensure_secret(admin_password_file(state), ADMIN_PASSWORD_BYTES)
 
 
+def proxy_token_file(state: State) -> Path:
+    """Return the file that holds what hub and proxy know each other by."""
+    return state.run / "proxy-token"
+
+
+def read_proxy_token(state: State) -> str:
+    """Return the secret of a proxy that runs on its own; it is made at the first call."""
+    path = proxy_token_file(state)
+    _ensure_secret(path, ADMIN_PASSWORD_BYTES)
+    return read_password(path)
+
+
 def read_password(path: Path) -> str:
     """Return the password that ``path`` holds."""
     return path.read_text(encoding="ascii").strip()

@@ -42,10 +42,17 @@ def ensure_port_is_free(address: str, port: int) -> None:
             ) from error
 
 
-def internal_ports(state: State) -> InternalPorts:
-    """Return the internal ports of the installation: those of the last start if they are still free."""
+def internal_ports(state: State, held: bool = False) -> InternalPorts:
+    """Return the internal ports of the installation: those of the last start if they are still free.
+
+    Args:
+        state: the state folder.
+        held: whether a proxy that runs on its own may hold them already; they then stay as they are.
+    """
     path = state.run / "ports.json"
     ports = _read(path)
+    if held and ports is not None:
+        return ports
     if ports is None or not all(is_free(port) for port in asdict(ports).values()):
         ports = InternalPorts(*free_ports(2))
         partial = path.with_suffix(".partial")

@@ -15,6 +15,8 @@ ROLE_VARIABLE = "SWOTVRE_ROLE"
 HUB_ROLE, SERVICE_ROLE = "hub", "service"
 #: A Dask scheduler or worker that the gateway started.
 CLUSTER_ROLE = "dask-cluster"
+#: A proxy that runs on its own.
+PROXY_ROLE = "proxy"
 
 
 def service_mark(state: State, role: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from traitlets.config import Config
@@ -46,10 +47,23 @@ def idle_service(settings: Settings, state: State) -> dict[str, Any]:
             *(sys.executable, "-m", "swotvre_hub.idle_culler"),
             f"--timeout={math.ceil(idle.timeout_minutes * 60)}",
             f"--cull-every={idle.check_every_seconds}",
+            *_tls_arguments(settings, state),
         ],
         "environment": {STATE_VARIABLE: str(state.root), "SWOTVRE_LOCAL_ADDRESS": settings.hub.local_origin},
         "display": False,
     }
+
+
+def _tls_arguments(settings: Settings, state: State) -> list[str]:
+    """Return how the culler reaches a hub that wants to know whom it talks to."""
+    if not settings.uses_tls:
+        return []
+    return ["--ssl-enabled=True", f"--internal-certs-location={certificates_folder(settings, state)}"]
+
+
+def certificates_folder(settings: Settings, state: State) -> Path:
+    """Return where JupyterHub keeps its authorities: one folder per address, whose certificates name it."""
+    return state.run / "tls" / settings.batch.hub_address
 
 
 def idle_roles(settings: Settings, state: State) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from swotvre_hub.batch_settings import Batch, Block, ProxySettings, Queues, Scheduler
 from swotvre_hub.errors import SettingsError
 from swotvre_hub.settings_problems import SettingsProblem, problems_of
 from swotvre_hub.yaml_reading import read_yaml_mapping
@@ -24,12 +25,6 @@ SIZE_NAME = r"^[a-z][a-z0-9-]{0,30}$"
 PositiveHours = Annotated[float, Field(gt=0, le=24 * 31, allow_inf_nan=False)]
 PositiveMinutes = Annotated[float, Field(gt=0, le=7 * 24 * 60, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=SIZE_NAME)]
-
-
-class Block(BaseModel):
-    """One block of the settings file: frozen, and no unknown key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Site(Block):
@@ -73,6 +68,10 @@ class Hub(Block):
 class Auth(Block):
     """Who may log in."""
 
+    login: Literal["shared-password", "pam"] = Field(
+        description="``shared-password``: any name, with the password of this installation; the local engine only. "
+        "``pam``: accounts of this machine. Another authenticator is set in jupyterhub_config.d."
+    )
     user_name_pattern: str = Field(
         description="Regular expression that a whole user name must match; a name becomes a folder and part of a URL."
     )
@@ -108,6 +107,7 @@ class SessionSize(Block):
     memory_gib: Annotated[int, Field(ge=1, le=65536)] = Field(
         description="Memory in GiB (PBS ``mem``; one PBS gb is 2**30 bytes)."
     )
+    gpus: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="GPUs (PBS ``ngpus``, Slurm ``gres/gpu``).")
     max_walltime_hours: PositiveHours = Field(description="Longest duration that a user may ask for, in hours.")
     good_for: Annotated[str, Field(max_length=120)] = Field(description="What the size is good for, in a few words.")
 
@@ -131,8 +131,12 @@ class Sessions(Block):
     start_timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
         description="A session that does not answer within this time has failed to start."
     )
+    per_user: Annotated[int, Field(ge=1, le=100)] = Field(
+        description="Most sessions that a user has at once, each with a size of its own."
+    )
     fork_server: bool = Field(
-        description="Start sessions from a process that has imported JupyterLab already (fast), or each from scratch."
+        description="Local engine only: start sessions from a process that has imported JupyterLab already (fast), "
+        "or each from scratch."
     )
 
     @field_validator("walltime_choices_hours", mode="before")
@@ -213,7 +217,7 @@ class Settings(Block):
 
     site: Site
     hub: Hub
-    engine: Literal["local"] = Field(description="What runs the sessions.")
+    engine: Literal["local", "pbs", "slurm"] = Field(description="What runs the sessions.")
     auth: Auth
     sizes: dict[Name, SessionSize] = Field(min_length=1, description="Session sizes by name, in the order shown.")
     sessions: Sessions
@@ -221,6 +225,25 @@ class Settings(Block):
     kernels: Kernels
     datalake: Datalake
     gateway: GatewaySettings
+    batch: Batch
+    scheduler: Scheduler
+    queues: Queues
+    proxy: ProxySettings
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether sessions are jobs of a batch system."""
+        return self.engine != "local"
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether hub, proxy and sessions encrypt what they say to each other."""
+        return self.is_batch and self.batch.tls
+
+    @property
+    def has_gateway(self) -> bool:
+        """Whether Dask Gateway runs: its clusters are processes of this machine, which a batch site does not want."""
+        return self.gateway.enabled and not self.is_batch
 
     @model_validator(mode="after")
     def _sizes_exist(self) -> Self:
@@ -237,6 +260,19 @@ class Settings(Block):
                 f"sessions.default_walltime_hours of at most {size.max_walltime_hours:g}, the longest of size "
                 f"{self.sessions.default_size!r}, not {self.sessions.default_walltime_hours:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_engine_is_complete(self) -> Self:
+        if self.is_batch and not self.batch.hub_address:
+            raise ValueError(f"batch.hub_address, by which nodes reach this machine, because engine is {self.engine!r}")
+        if self.is_batch and self.auth.login == "shared-password":
+            raise ValueError(
+                f"auth.login 'pam', because with engine {self.engine!r} a session runs as the account that logs in, "
+                "not 'shared-password', which lets in anybody as anybody"
+            )
+        if not self.is_batch and (gpus := [name for name, size in self.sizes.items() if size.gpus]):
+            raise ValueError(f"sizes without gpus with engine 'local', which cannot share them out, not {gpus[0]!r}")
         return self
 
 

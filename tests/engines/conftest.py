@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import BatchCluster, ensure_accounts
 from node_network import ClusterUnavailableError
+from openpbs_cluster import OpenPbsCluster, find_commands
 from recorded_pbs_cluster import RecordedPbsCluster
 from slurm_cluster import SlurmCluster
 
@@ -52,13 +53,24 @@ def recorded_pbs() -> Iterator[RecordedPbsCluster]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=["recorded PBS", "Slurm"])
+@pytest.fixture(scope="session")
+def openpbs() -> Iterator[OpenPbsCluster]:
+    """Return the real OpenPBS of this machine."""
+    commands = find_commands()
+    if commands is None:
+        pytest.skip("no real OpenPBS here: 'qstat --version' does not name one, or its server does not answer")
+    cluster = OpenPbsCluster(commands)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module", params=["recorded PBS", "Slurm", "OpenPBS"])
 def cluster(request: pytest.FixtureRequest) -> BatchCluster:
     """Return each cluster in turn: one list of behaviours holds for all."""
     if os.geteuid() != 0:
         pytest.skip("only root can make the accounts that sessions run as")
     ensure_accounts()
-    name = {"recorded PBS": "recorded_pbs", "Slurm": "slurm_cluster"}[request.param]
+    name = {"recorded PBS": "recorded_pbs", "Slurm": "slurm_cluster", "OpenPBS": "openpbs"}[request.param]
     found: BatchCluster = request.getfixturevalue(name)
     return found
 

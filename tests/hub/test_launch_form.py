@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +13,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from swotvre_hub.launch_form import render_launch_form
+from swotvre_hub.cluster_view import ClusterState
+from swotvre_hub.engines.base import Cluster, Node
+from swotvre_hub.launch_form import LaunchOffer, make_offer, render_launch_form
 from swotvre_hub.machine import Machine
-from swotvre_hub.sessions import parse_session_request
+from swotvre_hub.sessions import BatchChoices, parse_session_request
 from swotvre_hub.settings import Settings, load_settings
 
 GIB = 2**30
@@ -60,7 +64,7 @@ class Form(HTMLParser):
 
     def radios(self, name: str) -> list[dict[str, str | None]]:
         """Return the radio buttons of one question."""
-        return [one for one in self.inputs if one["name"] == name]
+        return [one for one in self.inputs if one["name"] == name and "form" not in one]
 
     def values(self, name: str) -> list[str | None]:
         """Return what can be answered."""
@@ -187,7 +191,7 @@ sizes:
   short: {title: Short, cores: 1, memory_gib: 1, max_walltime_hours: 2, good_for: ""}
   big: {title: Big, cores: 99, memory_gib: 1, max_walltime_hours: 12, good_for: ""}
 sessions: {default_size: short, default_walltime_hours: 1, walltime_choices_hours: [1, 2, 4, 12], workspace: "",
-  start_timeout_seconds: 60, fork_server: true}
+  start_timeout_seconds: 60, per_user: 3, fork_server: true}
 gateway: {enabled: false, idle_timeout_minutes: 1, max_workers: 1, default_size: short}
 """,
     )
@@ -202,7 +206,7 @@ sizes:
   brief: {title: Brief, cores: 1, memory_gib: 1, max_walltime_hours: 0.5, good_for: ""}
   long: {title: Long, cores: 1, memory_gib: 1, max_walltime_hours: 8, good_for: ""}
 sessions: {default_size: long, default_walltime_hours: 4, walltime_choices_hours: [2, 4], workspace: "",
-  start_timeout_seconds: 60, fork_server: true}
+  start_timeout_seconds: 60, per_user: 3, fork_server: true}
 gateway: {enabled: false, idle_timeout_minutes: 1, max_workers: 1, default_size: long}
 """,
     )
@@ -250,7 +254,7 @@ site: {name: x, support: "<script>s</script>"}
 sizes:
   odd: {title: "<b>\\"odd'", cores: 1, memory_gib: 1, max_walltime_hours: 8, good_for: "<script>g</script>"}
 sessions: {default_size: odd, default_walltime_hours: 4, walltime_choices_hours: [4], workspace: "",
-  start_timeout_seconds: 60, fork_server: true}
+  start_timeout_seconds: 60, per_user: 3, fork_server: true}
 gateway: {enabled: false, idle_timeout_minutes: 1, max_workers: 1, default_size: odd}
 """,
     )
@@ -272,3 +276,190 @@ def test_every_question_is_named_for_a_screen_reader(settings: Settings) -> None
         for attribute in ("aria-labelledby", "aria-describedby"):
             assert all(element in form.texts for element in str(radio[attribute]).split())
     assert form.tags.count("label") == len(form.inputs)
+
+
+# -- with a batch system: what it offers comes from the cluster as it was seen last -----------------------------------
+
+#: A node of the queue ``day`` that is half free, and a small free one of the queue ``short``.
+NODES = (
+    Node("n1", True, 16, 4, 128 * GIB, 40 * GIB, queues=frozenset({"day"})),
+    Node("n2", True, 4, 4, 32 * GIB, 32 * GIB, queues=frozenset({"short"})),
+)
+QUEUES = BatchChoices(("day", "short"), (), {"short": timedelta(hours=1)})
+
+
+def offer(
+    choices: BatchChoices = QUEUES,
+    age_seconds: float | None = 12,
+    settings: Settings = DEFAULTS,
+    nodes: tuple[Node, ...] = NODES,
+) -> LaunchOffer:
+    return make_offer(settings, ClusterState(Cluster(nodes)), choices, "PBS", age_seconds)
+
+
+def batch_form(
+    offered: LaunchOffer, last: object = None, last_end: str | None = None, settings: Settings = DEFAULTS
+) -> Form:
+    return Form(render_launch_form(settings, TINY, last, last_end, offer=offered))  # type: ignore[arg-type]
+
+
+def test_a_card_says_what_would_happen_now() -> None:
+    form = batch_form(offer(BatchChoices()))
+    assert form.words("size-small-about").endswith("Starts now Up to 12 hours")
+    assert "Waits At most 4 cores are free on one node." in form.words("size-large-about")
+    assert "vre-card-now-wait" in form.html
+    assert "This machine" not in form.text
+
+
+def test_a_size_that_no_node_holds_is_disabled_and_says_why() -> None:
+    form = batch_form(offer(BatchChoices(), nodes=NODES[1:]))
+    assert form.disabled("size") == ["large", "xlarge"]
+    assert "Does not fit any node It needs 8 cores, 64 GiB on one node" in form.words("size-large-about")
+
+
+def test_the_page_says_how_old_its_knowledge_is() -> None:
+    assert "Seen 12 s ago in PBS." in " ".join(batch_form(offer()).text.split())
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "words"), [(600, "Its last answer came 10 minutes ago"), (None, "does not answer")]
+)
+def test_a_scheduler_that_does_not_answer_is_told_and_nothing_starts_now(age_seconds: float | None, words: str) -> None:
+    form = batch_form(offer(BatchChoices(), age_seconds))
+    text = " ".join(form.text.split())
+    assert "PBS does not answer at present." in text
+    assert words in text
+    assert "Starts now" not in text
+    assert "Not known at present" in form.words("size-small-about")
+    assert "Seen" not in text
+
+
+def test_a_cluster_that_was_never_seen_disables_nothing() -> None:
+    form = batch_form(offer(BatchChoices(), None, nodes=()))
+    assert form.disabled("size") == []
+    assert form.chosen("size") == "small"
+
+
+def test_no_queue_and_no_project_is_asked_for_where_there_is_no_choice() -> None:
+    form = batch_form(offer(BatchChoices()))
+    assert (form.values("queue"), form.values("project"), form.tags.count("select")) == ([], [], 0)
+
+
+def test_the_only_queue_and_project_are_sent_without_a_question() -> None:
+    form = batch_form(offer(BatchChoices(("short",), ("ocean",), {"short": timedelta(hours=1)})))
+    assert [(one["type"], one["value"]) for one in form.radios("queue")] == [("hidden", "short")]
+    assert [(one["type"], one["value"]) for one in form.radios("project")] == [("hidden", "ocean")]
+    assert (form.values("walltime_hours"), form.chosen("walltime_hours")) == (["1"], "1")
+
+
+def test_queues_are_offered_with_what_each_of_them_means_for_a_size() -> None:
+    form = batch_form(offer())
+    assert (form.values("queue"), form.chosen("queue")) == (["day", "short"], "day")
+    assert [one["data-max-hours"] for one in form.radios("queue")] == ["", "1"]
+    by_queue = {one["value"]: json.loads(str(one["data-by-queue"])) for one in form.radios("size")}
+    assert {queue: now["kind"] for queue, now in by_queue["large"].items()} == {"day": "wait", "short": "never"}
+    assert by_queue["small"]["short"]["longest"] == "1 hour"
+
+
+def test_a_queue_shorter_than_every_duration_offers_its_longest() -> None:
+    form = batch_form(offer(BatchChoices(("short",), (), {"short": timedelta(minutes=10)})))
+    hours = form.chosen("walltime_hours")
+    choices = BatchChoices(("short",), (), {"short": timedelta(minutes=10)})
+    request = parse_session_request({"size": "small", "walltime_hours": hours}, DEFAULTS, SERVER, choices)
+    assert "10 minutes" in form.text
+    assert request.walltime <= timedelta(minutes=10)
+
+
+def test_the_last_queue_and_project_are_preselected() -> None:
+    choices = BatchChoices(("day", "short"), ("hydro", "ocean"), {})
+    form = batch_form(offer(choices), {"size": "small", "walltime_hours": 1, "queue": "short", "project": "ocean"})
+    assert form.chosen("queue") == "short"
+    assert '<option value="ocean" selected>' in form.html
+
+
+@pytest.mark.parametrize("queue", ["gone", 7, None, ["day"], "<script>"])
+def test_a_last_queue_that_is_not_offered_gives_way_to_the_first(queue: object) -> None:
+    assert batch_form(offer(), {"size": "small", "queue": queue}).chosen("queue") == "day"
+
+
+def test_a_queue_that_holds_no_size_is_not_preselected() -> None:
+    nodes = (Node("old", True, 1, 1, GIB, GIB, queues=frozenset({"day"})), NODES[1])
+    assert batch_form(offer(nodes=nodes), {"size": "small", "queue": "day"}).chosen("queue") == "short"
+
+
+def test_the_last_choice_can_be_started_again_under_the_end_of_the_last_session() -> None:
+    last = {"size": "medium", "walltime_hours": "2", "queue": "day"}
+    form = batch_form(offer(), last, "Your last session ended.")
+    again = {one["name"]: one["value"] for one in form.inputs if one.get("form") == "start-again"}
+    assert again == {"size": "medium", "walltime_hours": "2.0", "queue": "day"}
+    assert "Start again with the same choice" in form.text
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"size": "gone"},
+        {"size": "large", "queue": "short", "walltime_hours": 1},
+        {"size": "small", "queue": "short", "walltime_hours": 4},
+        {"size": "small", "queue": "gone"},
+        None,
+    ],
+)
+def test_a_last_choice_that_is_not_valid_today_cannot_be_started_again(last: object) -> None:
+    form = batch_form(offer(), last, "Your last session ended.")
+    assert "Your last session ended." in form.text
+    assert "Start again" not in form.text
+
+
+def test_when_no_node_holds_any_size_the_page_says_so() -> None:
+    nodes = (Node("old", True, 1, 1, GIB, GIB),)
+    form = batch_form(offer(BatchChoices(), nodes=nodes))
+    assert "every size needs more than any node of the cluster has" in " ".join(form.text.split())
+    assert "button" not in form.tags
+
+
+def test_gpus_stand_on_the_card(tmp_path: Path) -> None:
+    settings = site_settings(
+        tmp_path,
+        """
+engine: pbs
+auth: {login: pam, user_name_pattern: ".*", admins: []}
+batch: {commands: /opt/pbs/bin, hub_address: hub, hub_port: 8081, ports: 20000-29999, lab: "", tls: true}
+sizes:
+  small: {title: Small, cores: 1, memory_gib: 1, max_walltime_hours: 12, good_for: ""}
+  gpu: {title: GPU, cores: 8, memory_gib: 64, gpus: 1, max_walltime_hours: 12, good_for: "Machine learning"}
+""",
+    )
+    nodes = (Node("g1", True, 16, 16, 128 * GIB, 128 * GIB, gpus=2, free_gpus=0),)
+    form = batch_form(offer(BatchChoices(), settings=settings, nodes=nodes), settings=settings)
+    assert form.words("size-gpu-holds") == "8 cores 64 GiB memory 1 GPU"
+    assert form.words("size-small-holds") == "1 core 1 GiB memory"
+    assert "At most 0 GPUs are free on one node." in form.words("size-gpu-about")
+
+
+def test_names_of_queues_and_projects_are_escaped() -> None:
+    odd = "<script>q</script>"
+    form = batch_form(offer(BatchChoices((odd, "day"), (odd, "ocean"), {})))
+    assert form.tags.count("script") == 1
+    assert odd in form.values("queue")
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    last=st.fixed_dictionaries(
+        {},
+        optional={
+            "size": st.sampled_from([*DEFAULTS.sizes, "gone"]),
+            "walltime_hours": st.one_of(st.floats(), st.integers(), st.text()),
+            "queue": st.sampled_from(["day", "short", "gone"]),
+            "project": st.sampled_from(["ocean", "gone"]),
+        },
+    ),
+    minutes=st.integers(2, 3000),
+)
+def test_what_is_preselected_would_be_accepted_by_the_batch_system(last: object, minutes: int) -> None:
+    choices = BatchChoices(("day", "short"), ("ocean",), {"short": timedelta(minutes=minutes)})
+    form = batch_form(offer(choices), last)
+    chosen = {name: form.chosen(name) for name in ("size", "walltime_hours", "queue")}
+    request = parse_session_request(chosen, DEFAULTS, SERVER, choices)
+    assert request.size_name not in form.disabled("size")

@@ -12,14 +12,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jupyterhub.slugs import is_valid_safe_slug
 from traitlets.config import Config
 
 from swotvre_hub.durations import describe_duration
-from swotvre_hub.pages import configure_pages, link_support, plain_message
-from swotvre_hub.session_view import view_session
+from swotvre_hub.machine import Machine
+from swotvre_hub.pages import (
+    NAME_PATTERN,
+    Told,
+    configure_pages,
+    link_support,
+    plain_message,
+    session_name_in,
+    tell,
+)
+from swotvre_hub.session_view import view_session, view_sessions
+from swotvre_hub.sessions import parse_session_request
 from swotvre_hub.settings import Settings, load_settings
 from swotvre_hub.state import State
 
@@ -29,12 +43,13 @@ sizes:
   tiny: {title: "Tiny <b>", cores: 1, memory_gib: 1, max_walltime_hours: 8, good_for: "A first look"}
   vast: {title: Vast, cores: 4096, memory_gib: 65536, max_walltime_hours: 8, good_for: "Everything"}
 sessions: {default_size: tiny, default_walltime_hours: 4, walltime_choices_hours: [1, 4], workspace: "",
-  start_timeout_seconds: 60, fork_server: true}
+  start_timeout_seconds: 60, per_user: 3, fork_server: true}
 gateway: {enabled: false, idle_timeout_minutes: 1, max_workers: 1, default_size: tiny}
 """
 #: A hub with our pages, whose sessions are a small web server; what a user is called decides how the start goes.
 BLOCK = """
 import asyncio
+from datetime import UTC
 from pathlib import Path
 from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 from swotvre_hub.errors import SessionRequestError
@@ -52,11 +67,27 @@ class Refusal(SpawnException):
         super().__init__(message, reason="test")
 
 class SmallSpawner(SimpleLocalProcessSpawner):
+    last_end = None
+
+    def parse_options(self, options):
+        return parse_session_request(options, settings, measure_machine())
+
+    @property
+    def began_at(self):
+        return self.orm_spawner.started and self.orm_spawner.started.replace(tzinfo=UTC)
+
+    @property
+    def node(self):
+        return "node-<7>" if self.name else ""
+
     async def start(self):
         try:
-            parse_session_request(self.user_options, settings, measure_machine())
+            self.parse_options(self.user_options)
         except SessionRequestError as error:
             raise Refusal(str(error)) from error
+        if self.user.name == "logged":
+            await asyncio.sleep(2)
+            raise Refusal("it ended. It said: first <b>line</b> / second line (log: /home/logged/x.log)")
         if self.user.name == "late":
             await asyncio.sleep(2)
             raise Refusal("no room <script>late</script>")
@@ -65,6 +96,8 @@ class SmallSpawner(SimpleLocalProcessSpawner):
         return await super().start()
 
 c.JupyterHub.spawner_class = SmallSpawner
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.named_server_limit_per_user = settings.sessions.per_user - 1
 c.Spawner.cmd = [{python!r}, {server!r}]
 c.Spawner.args = []
 c.Spawner.options_form = lambda spawner: render_launch_form(settings, measure_machine(), spawner.user_options)
@@ -126,6 +159,19 @@ def start(client: httpx.Client, user: str, **options: str) -> httpx.Response:
     return client.post(f"hub/spawn/{user}", params={"_xsrf": token}, data=options)
 
 
+def panel_of(page: httpx.Response, title: str) -> str:
+    """Return the panel of one session on the home page."""
+    panels = re.findall(r'<section class="vre-panel vre-session".*?</section>', page.text, flags=re.DOTALL)
+    found = [panel for panel in panels if f'aria-label="{title}"' in panel]
+    assert len(found) == 1
+    return str(found[0])
+
+
+def start_named(client: httpx.Client, user: str, name: str, **options: str) -> httpx.Response:
+    token = xsrf(client.get("hub/home"))
+    return client.post(f"hub/spawn/{user}/{name}", params={"_xsrf": token}, data=options)
+
+
 def scripts_of_others(page: httpx.Response) -> list[str]:
     return re.findall(r"<script>(?:lab|late|alert)", page.text)
 
@@ -181,6 +227,7 @@ def test_a_session_is_started_shown_stopped_and_started_again(hub: Any) -> None:
         again = re.search(r'<form action="([^"]+)"', stopped.text)
         assert again is not None
         fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', stopped.text))
+        assert fields == {"size": "tiny", "walltime_hours": "4.0"}
         client.post(html.unescape(again[1]), data=fields)
         hub.wait(lambda: hub.server("eve").get("ready"), "the session again")
 
@@ -218,6 +265,121 @@ def test_a_start_that_failed_says_why_and_leads_back(hub: Any) -> None:
     assert "no room <script>late</script>" in say(page)
     assert scripts_of_others(page) == []
     assert 'href="/hub/spawn/late"' in page.text
+    assert "Start again with the same choice" in say(page)
+    assert 'action="/hub/spawn/late?_xsrf=' in page.text
+
+
+def test_the_log_of_a_failed_start_stands_apart_line_by_line(hub: Any) -> None:
+    with browse(hub, "logged") as client:
+        start_named(client, "logged", "cycle-12", size="tiny", walltime_hours="1")
+        path = "hub/spawn-pending/logged/cycle-12"
+        hub.wait(lambda: "Session cycle-12 did not start" in say(client.get(path)), "the failure")
+        page = client.get(path)
+        home = panel_of(client.get("hub/home"), "cycle-12")
+    assert "first &lt;b&gt;line&lt;/b&gt;\nsecond line</pre>" in page.text
+    assert "it ended. The end of its log:" in say(page)
+    assert 'action="/hub/spawn/logged/cycle-12?_xsrf=' in page.text
+    assert "second line</pre>" in home
+
+
+def test_a_named_session_is_started_listed_stopped_and_removed(hub: Any) -> None:
+    with browse(hub, "zoe") as client:
+        assert "Start another session" not in say(client.get("hub/home"))
+        start(client, "zoe", size="tiny", walltime_hours="1")
+        hub.wait(lambda: hub.server("zoe").get("ready"), "the default session")
+        assert 'data-spawn-url="/hub/spawn/zoe/"' in client.get("hub/home").text
+        launch = client.get("hub/spawn/zoe/cycle-12")
+        assert "Start session cycle-12" in say(launch)
+        assert "It was not started yet." in panel_of(client.get("hub/home"), "cycle-12")
+        start_named(client, "zoe", "cycle-12", size="tiny", walltime_hours="4")
+        named = lambda: hub.api.get("/users/zoe").json()["servers"].get("cycle-12", {})  # noqa: E731
+        hub.wait(lambda: named().get("ready"), "the named session")
+        home = client.get("hub/home")
+        assert "Your sessions" in say(home)
+        assert "Named Servers" not in say(home)
+        panel = panel_of(home, "cycle-12")
+        assert 'href="/user/zoe/cycle-12/"' in panel
+        assert "node-&lt;7&gt;" in panel
+        assert "of 4 hours" in " ".join(panel.split())
+        assert "of 1 hour" in " ".join(panel_of(home, "Default session").split())
+        url = re.search(r'data-stop-url="([^"]+)"', panel)
+        assert url is not None
+        assert url[1] == "/hub/api/users/zoe/servers/cycle-12"
+        headers = {"X-XSRFToken": xsrf(home)}
+        assert client.delete(url[1], headers=headers).status_code in {202, 204}
+        hub.wait(lambda: not named().get("ready"), "the named session to stop")
+        hub.wait(lambda: "Start it again" in panel_of(client.get("hub/home"), "cycle-12"), "its panel")
+        panel = panel_of(client.get("hub/home"), "cycle-12")
+        assert "data-remove" in panel
+        assert "data-remove" not in panel_of(client.get("hub/home"), "Default session")
+        assert client.request("DELETE", url[1], headers=headers, json={"remove": True}).status_code == 204
+        assert "cycle-12" not in say(client.get("hub/home")).replace("cycle-12, river-gauges", "")
+
+
+def test_a_named_start_can_be_cancelled_from_its_page(hub: Any) -> None:
+    with browse(hub, "slow") as client:
+        pending = start_named(client, "slow", "second", size="tiny", walltime_hours="1")
+        assert "Session second is starting" in say(pending)
+        assert "You may close this page" in say(pending)
+        url = re.search(r'data-stop-url="([^"]+)"', pending.text)
+        assert url is not None
+        assert url[1] == "/hub/api/users/slow/servers/second"
+        assert "Starting" in panel_of(client.get("hub/home"), "second")
+        assert client.delete(url[1], headers={"X-XSRFToken": xsrf(pending)}).status_code in {202, 204}
+        hub.wait(lambda: "Not running" in panel_of(client.get("hub/home"), "second"), "the start to be cancelled")
+
+
+def test_the_number_of_sessions_is_limited_in_words(hub: Any) -> None:
+    with browse(hub, "max") as client:
+        for name in ("one", "two"):
+            client.get(f"hub/spawn/max/{name}")
+        home = client.get("hub/home")
+        assert "These are as many sessions as one user may have here." in say(home)
+        assert 'id="session-name"' not in home.text
+        refused = client.get("hub/spawn/max/three")
+    assert refused.status_code == 400
+    assert "the default one and 2 with a name. Remove one on the home page" in say(refused)
+
+
+@pytest.mark.parametrize("name", ["Cycle 12", "12", "a--b", "x" * 31, "<script>alert(1)<script>", "$(id)", "it's"])
+def test_a_name_that_jupyterhub_refuses_is_told_with_the_rule(hub: Any, name: str) -> None:
+    logged = len(hub.log.read_text())
+    with browse(hub, "nan") as client:
+        page = client.get(f"hub/spawn/nan/{quote(name, safe='')}")
+    assert page.status_code == 400
+    assert "A session cannot be called" in say(page)
+    assert "lower-case letters, digits and single hyphens" in say(page)
+    assert scripts_of_others(page) == []
+    assert "Traceback" not in hub.log.read_text()[logged:]
+
+
+def test_the_page_of_a_session_that_is_gone_leads_home(hub: Any) -> None:
+    with browse(hub, "ida") as client:
+        page = client.get("hub/spawn-pending/ida/gone")
+    assert page.status_code == 404
+    assert "The session gone is not there any more" in say(page)
+    assert 'href="/hub/home"' in page.text
+
+
+@pytest.mark.parametrize("name", ["cycle-12", "a", "x" * 30, "n1-2-3"])
+def test_names_that_the_field_takes_are_taken_by_jupyterhub(name: str) -> None:
+    assert re.fullmatch(NAME_PATTERN, name)
+    assert is_valid_safe_slug(name)
+
+
+@given(st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: len(name) <= 30))
+def test_the_field_takes_nothing_that_jupyterhub_refuses(name: str) -> None:
+    assert is_valid_safe_slug(name)
+
+
+@pytest.mark.parametrize("name", ["lab", "tree", "api", "Cycle", "1st", "a-", "-a", "a--b", "a b", ""])
+def test_names_that_the_field_refuses(name: str) -> None:
+    assert re.fullmatch(NAME_PATTERN, name) is None
+
+
+def test_names_that_only_begin_like_a_page_of_jupyterlab_are_taken() -> None:
+    assert re.fullmatch(NAME_PATTERN, "lab-2")
+    assert re.fullmatch(NAME_PATTERN, "labrador")
 
 
 @pytest.fixture
@@ -227,22 +389,27 @@ def settings() -> Settings:
 
 def spawner(**changes: Any) -> Any:
     """Return what the pages read of a JupyterHub spawner."""
-    values = {"user_options": {}, "pending": None, "active": False, "orm_spawner": SimpleNamespace(started=None)}
+    settings = load_settings()
+    values: dict[str, Any] = {
+        **dict.fromkeys(("name", "display_name", "node"), ""),
+        **dict.fromkeys(("pending", "began_at")),
+        "user_options": {},
+        "active": False,
+        "user": SimpleNamespace(name="ada", escaped_name="ada"),
+        "parse_options": lambda options: parse_session_request(options, settings, Machine(64, 2**40)),
+    }
     return SimpleNamespace(**{**values, **changes})
 
 
 def test_the_time_left_counts_from_the_start(settings: Settings) -> None:
-    started = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
+    started = datetime.now(UTC) - timedelta(hours=1)
     options = {"size": "small", "walltime_hours": 4}
-    view = view_session(
-        settings, spawner(user_options=options, active=True, orm_spawner=SimpleNamespace(started=started))
-    )
+    view = view_session(settings, spawner(user_options=options, active=True, began_at=started))
     assert (view.phase, view.left, view.left_percent) == ("running", "3 hours", 75)
 
 
 def test_a_session_past_its_end_has_no_time_left(settings: Settings) -> None:
-    started = datetime(2020, 1, 1)
-    view = view_session(settings, spawner(active=True, orm_spawner=SimpleNamespace(started=started)))
+    view = view_session(settings, spawner(active=True, began_at=datetime(2020, 1, 1, tzinfo=UTC)))
     assert (view.left, view.left_percent) == ("less than a minute", 0)
 
 
@@ -252,6 +419,41 @@ def test_a_session_past_its_end_has_no_time_left(settings: Settings) -> None:
 )
 def test_the_phase_is_the_spawners(settings: Settings, pending: str | None, active: bool, phase: str) -> None:
     assert view_session(settings, spawner(pending=pending, active=active)).phase == phase
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "api_path"),
+    [
+        ("", "ada", "users/ada/server"),
+        ("cycle-12", "ada/cycle-12", "users/ada/servers/cycle-12"),
+        ("an old name", "ada/an%20old%20name", "users/ada/servers/an%20old%20name"),
+    ],
+)
+def test_the_addresses_of_a_session_hold_its_escaped_name(
+    settings: Settings, name: str, path: str, api_path: str
+) -> None:
+    view = view_session(settings, spawner(name=name))
+    assert (view.path, view.api_path) == (path, api_path)
+
+
+def test_a_starting_session_shows_its_current_line(settings: Settings) -> None:
+    told = [{"progress": 10, "message": "Starting."}, {"progress": 20, "message": "Waiting for a free node."}]
+    assert view_session(settings, spawner(pending="spawn", _told=told)).now == "Waiting for a free node."
+    assert view_session(settings, spawner(pending="spawn", _told=[])).now == ""
+    assert view_session(settings, spawner(active=True, _told=told)).now == ""
+
+
+def test_a_session_is_on_a_node_only_while_it_runs(settings: Settings) -> None:
+    assert view_session(settings, spawner(active=True, node="n1")).node == "n1"
+    assert view_session(settings, spawner(node="n1")).node == ""
+
+
+def test_sessions_are_listed_by_name_after_the_default_one(settings: Settings) -> None:
+    names = ("zulu", "", "alpha")
+    user = SimpleNamespace(orm_spawners=dict.fromkeys(names), spawners={name: spawner(name=name) for name in names})
+    assert [view.name for view in view_sessions(settings, user)] == ["", "alpha", "zulu"]
+    single = settings.model_copy(update={"sessions": settings.sessions.model_copy(update={"per_user": 1})})
+    assert [view.name for view in view_sessions(single, user)] == [""]
 
 
 def test_options_that_are_no_longer_valid_cannot_be_started_again(settings: Settings) -> None:
@@ -284,6 +486,35 @@ def test_a_support_address_becomes_a_link_when_it_is_one(support: str, link: str
 )
 def test_a_refusal_is_told_without_what_jupyterhub_puts_before_it(message: str | None, plain: str) -> None:
     assert plain_message(message) == plain
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("it ended. It said: a / b (log: /home/x.log)", Told("it ended.", "a\nb", "/home/x.log")),
+        ("it ended. It said: a (b) / c\nd (log: /home/x.log).", Told("it ended.", "a (b)\nc\nd", "/home/x.log")),
+        ("it ended. It said nothing (log: /home/x.log).", Told("it ended.")),
+        ("it ended. It said nothing. (log: /home/x.log)", Told("it ended.")),
+        ("400 SpawnException(reason=x): no such size", Told("no such size")),
+        (None, Told("")),
+    ],
+)
+def test_the_log_in_a_message_is_told_line_by_line(message: str | None, told: Told) -> None:
+    assert tell(message) == told
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("/hub/spawn/ada/cycle-12?_xsrf=a/b", "cycle-12"),
+        ("/base/hub/spawn/ada/an%20old%20name", "an old name"),
+        ("/hub/spawn/ada?next=/spawn/x/y", ""),
+        ("/hub/spawn", ""),
+        (None, ""),
+    ],
+)
+def test_the_launch_page_knows_the_session_from_its_address(url: str | None, name: str) -> None:
+    assert session_name_in(url) == name
 
 
 @pytest.mark.parametrize(

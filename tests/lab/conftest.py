@@ -1,5 +1,6 @@
 """A real Jupyter server with the extension, one for each way of starting it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 START_SECONDS = 60
 
@@ -50,6 +53,62 @@ class Server:
         pytest.fail(f"not within {seconds} s: {what}\n{self.log.read_text()}")
 
 
+class Kernel:
+    """A kernel of the server, run through its websocket as JupyterLab does."""
+
+    def __init__(self, server: Server, notebook: str = "") -> None:
+        self.server = server
+        kernel = {"name": "test-python"}
+        if notebook:
+            body = {"path": notebook, "name": "", "type": "notebook", "kernel": kernel}
+            self.kernel_id = server.request("POST", "api/sessions", body).raise_for_status().json()["kernel"]["id"]
+        else:
+            self.kernel_id = server.request("POST", "api/kernels", kernel).raise_for_status().json()["id"]
+        self.path = f"api/kernels/{self.kernel_id}"
+
+    def pid(self) -> int:
+        """Return the process id of the kernel: its command line names its connection file."""
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if f"kernel-{self.kernel_id}.json" in path.read_text(errors="replace"):
+                    return int(path.parent.name)
+        raise ProcessLookupError(self.kernel_id)
+
+    def state(self) -> str:
+        return str(self.server.request("GET", self.path).raise_for_status().json()["execution_state"])
+
+    async def connect(self) -> WebSocketClientConnection:
+        url = f"{self.server.url}{self.path}/channels?token={self.server.token}"
+        return await websocket_connect(url.replace("http", "ws", 1))
+
+    def send(self, message_type: str, content: dict[str, object], *, wait: bool = True, channel: str = "shell") -> None:
+        """Send one message; wait until the kernel is idle after it, or leave at once."""
+
+        async def exchange() -> None:
+            socket = await self.connect()
+            header = {"msg_id": uuid.uuid4().hex, "msg_type": message_type, "session": uuid.uuid4().hex}
+            header |= {"username": "ana", "version": "5.4"}
+            message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel}
+            await socket.write_message(json.dumps(message))
+            while text := await asyncio.wait_for(socket.read_message(), 60):
+                answer = json.loads(text)
+                states = {"idle"} if wait else {"busy"}
+                if (
+                    answer["msg_type"] == "status"
+                    and answer["parent_header"].get("msg_id") == header["msg_id"]
+                    and answer["content"]["execution_state"] in states
+                ):
+                    break
+            socket.close()
+            while await socket.read_message() is not None:
+                pass
+
+        asyncio.run(exchange())
+
+    def execute(self, code: str, *, wait: bool = True) -> None:
+        self.send("execute_request", {"code": code, "silent": False, "store_history": True}, wait=wait)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,9 +127,30 @@ def write_configuration(folder: Path) -> None:
     (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "test", "language": "python"}))
 
 
+#: A program that carries out the order in its first argument: a Jupyter server with the other arguments.
+SUPERVISE = """
+import sys
+from swotvre_lab.order import SessionOrder
+from swotvre_lab.supervisor import supervise
+def serve():
+    from jupyter_server.serverapp import main
+    main(sys.argv[2:])
+sys.exit(abs(supervise(SessionOrder.from_json(open(sys.argv[1]).read()), serve)))
+"""
+
+
+def supervised(folder: Path, cgroup: Path, environment: dict[str, str], log: Path) -> list[str]:
+    """Return the command that starts Jupyter servers below a supervisor, in a memory cgroup; write its order."""
+    fields = {"environment": environment, "folder": str(folder), "log": str(log), "cores": [], "cgroup": str(cgroup)}
+    fields |= {"ends_at": time.time() + 600, "grace_seconds": 10.0, "end_record": str(folder / "end.json")}
+    order = folder / "order.json"
+    order.write_text(json.dumps(fields))
+    return [sys.executable, "-c", SUPERVISE, str(order)]
+
+
 @contextlib.contextmanager
-def running_server(folder: Path, session_environment: dict[str, str]) -> Iterator[Server]:
-    """Start a Jupyter server in a folder and end it, kernels included."""
+def running_server(folder: Path, session_environment: dict[str, str], cgroup: Path | None = None) -> Iterator[Server]:
+    """Start a Jupyter server in a folder, in a memory cgroup below a supervisor if given; end it, kernels included."""
     write_configuration(folder)
     (folder / "work").mkdir()
     token = secrets.token_hex(16)
@@ -89,9 +169,12 @@ def running_server(folder: Path, session_environment: dict[str, str]) -> Iterato
     arguments = ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--no-browser", "--allow-root"]
     arguments += [f"--ServerApp.root_dir={folder / 'work'}", "--ServerApp.base_url=/user/ana/"]
     log = folder / "server.log"
+    command = [sys.executable, "-m", "jupyter_server"]
+    if cgroup is not None:
+        command = supervised(folder, cgroup, environment, log)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter_server", *arguments],
+            [*command, *arguments],
             env=environment,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -142,8 +225,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, session_end: datetime) -> I
         yield server
 
 
+@pytest.fixture(scope="session")
+def connect_kernel() -> type[Kernel]:
+    """Start a kernel in a server, of a notebook if one is named."""
+    return Kernel
+
+
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], Server]]:
-    """Start a server with an environment of the test's own."""
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server with an environment of the test's own, and a memory cgroup if it has one."""
     with contextlib.ExitStack() as servers:
-        yield lambda environment: servers.enter_context(running_server(tmp_path, environment))
+        yield lambda *how: servers.enter_context(running_server(tmp_path, *how))

@@ -1,63 +1,14 @@
 """What counts as activity: kernels and changes, not open browsers. Asked of a real server with real kernels."""
 
-import asyncio
-import json
 import time
-import uuid
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
-
-
-class Kernel:
-    """A kernel of the server, run through its websocket as JupyterLab does."""
-
-    def __init__(self, server) -> None:
-        self.server = server
-        answer = server.request("POST", "api/kernels", {"name": "test-python"})
-        self.kernel_id = answer.raise_for_status().json()["id"]
-        self.path = f"api/kernels/{self.kernel_id}"
-
-    def state(self) -> str:
-        return str(self.server.request("GET", self.path).raise_for_status().json()["execution_state"])
-
-    async def connect(self) -> WebSocketClientConnection:
-        url = f"{self.server.url}{self.path}/channels?token={self.server.token}"
-        return await websocket_connect(url.replace("http", "ws", 1))
-
-    def send(self, message_type: str, content: dict[str, object], *, wait: bool = True, channel: str = "shell") -> None:
-        """Send one message; wait until the kernel is idle after it, or leave at once."""
-
-        async def exchange() -> None:
-            socket = await self.connect()
-            header = {"msg_id": uuid.uuid4().hex, "msg_type": message_type, "session": uuid.uuid4().hex}
-            header |= {"username": "ana", "version": "5.4"}
-            message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel}
-            await socket.write_message(json.dumps(message))
-            while text := await asyncio.wait_for(socket.read_message(), 60):
-                answer = json.loads(text)
-                states = {"idle"} if wait else {"busy"}
-                if (
-                    answer["msg_type"] == "status"
-                    and answer["parent_header"].get("msg_id") == header["msg_id"]
-                    and answer["content"]["execution_state"] in states
-                ):
-                    break
-            socket.close()
-            while await socket.read_message() is not None:
-                pass
-
-        asyncio.run(exchange())
-
-    def execute(self, code: str, *, wait: bool = True) -> None:
-        self.send("execute_request", {"code": code, "silent": False, "store_history": True}, wait=wait)
 
 
 @pytest.fixture
-def kernel(server) -> Iterator[Kernel]:
-    kernel = Kernel(server)
+def kernel(server, connect_kernel):
+    kernel = connect_kernel(server)
     kernel.execute("1")
     yield kernel
     server.request("DELETE", kernel.path)

@@ -163,6 +163,26 @@ def test_a_server_that_ends_by_itself_leaves_its_status(
     assert (record["cause"], record["status"]) == ("ended", status)
 
 
+def test_the_names_of_kernels_that_were_killed_for_memory_are_in_the_end_record(
+    order: dict[str, Any], supervise: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    order["environment"]["JUPYTER_RUNTIME_DIR"] = str(runtime)
+    lines = ['"rings.ipynb"', '"b\\u00e9.ipynb"', '"rings.ipynb"', "not JSON", "7", "[" * 10_000, ""]
+    program = f"print({chr(10).join(lines)!r}, file=open(os.environ['SWOTVRE_KERNEL_DEATHS'], 'a'))"
+    supervise(order, program).wait(20)
+    assert end_record(order)["killed_kernels"] == ["bé.ipynb", "rings.ipynb"]
+    assert list(runtime.iterdir()) == []
+
+
+def test_a_session_without_killed_kernels_has_none_in_its_end_record(
+    order: dict[str, Any], supervise: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    supervise(order, "pass").wait(20)
+    assert end_record(order)["killed_kernels"] == []
+
+
 def test_the_death_of_the_supervisor_ends_the_server(
     order: dict[str, Any], supervise: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:

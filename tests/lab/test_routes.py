@@ -44,7 +44,7 @@ def test_every_route_is_checked_above(server):
     web_app = type(
         "Routes", (), {"settings": {"base_url": "/"}, "add_handlers": lambda _self, _host, rules: added.extend(rules)}
     )
-    routes.add_routes(web_app(), None, None)
+    routes.add_routes(web_app(), None, None, None)
     assert sorted(path for path, _, _ in added) == sorted(f"/{path}" for _, path in ENDPOINTS)
 
 

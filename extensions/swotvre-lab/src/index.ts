@@ -7,13 +7,14 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 
 import { saveDocuments } from './documents';
 import { IdleWarner } from './idle';
+import { isKernelRestart, KernelDeathWarner } from './kernels';
 import { ISessionWatch, SessionWatch } from './session';
 import { SessionStatus } from './status';
 import { WalltimeWarner, type IWalltimeSettings } from './walltime';
 
 const watch: JupyterFrontEndPlugin<ISessionWatch> = {
   id: 'swotvre-lab:session',
-  description: 'Watches size, walltime end and idle end of the session.',
+  description: 'Watches size, ends and killed kernels of the session.',
   autoStart: true,
   provides: ISessionWatch,
   activate: (app: JupyterFrontEnd) =>
@@ -69,4 +70,21 @@ const idle: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [watch, status, walltime, idle];
+const kernels: JupyterFrontEndPlugin<void> = {
+  id: 'swotvre-lab:kernels',
+  description: 'Tells the user which kernels were killed for memory.',
+  autoStart: true,
+  requires: [ISessionWatch],
+  activate: (app: JupyterFrontEnd, session: ISessionWatch) => {
+    const { events, serverSettings } = app.serviceManager;
+    const warner = new KernelDeathWarner(serverSettings.baseUrl);
+    session.follow(now => warner.look(now));
+    events.stream.connect((_sender, event) => {
+      if (isKernelRestart(event)) {
+        session.refresh();
+      }
+    });
+  }
+};
+
+export default [watch, status, walltime, idle, kernels];

@@ -1,6 +1,14 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+/** The unexpected end of a kernel. */
+export interface IKernelDeath {
+  readonly name: string;
+  readonly time: string;
+  /** Whether it was killed because the session's memory was used up. */
+  readonly memory: boolean;
+}
+
 /**
  * What the server says about its session; the keys are explained in
  * `swotvre_lab/routes.py`.
@@ -19,6 +27,7 @@ export interface ISessionAnswer {
   readonly idle_timeout_seconds: number | null;
   readonly idle_warning_seconds: number | null;
   readonly idle_ends_at: string | null;
+  readonly kernel_deaths: readonly IKernelDeath[];
 }
 
 /** The server does not know the endpoint: its half of the extension is not enabled. */

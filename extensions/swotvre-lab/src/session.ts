@@ -29,13 +29,15 @@ export interface ISession {
 export interface ISessionWatch {
   /** Call back with the session as known now, if it is, and at each answer of the server. */
   follow(listener: (session: ISession) => void): void;
+  /** Ask the server now, not only when it is time. */
+  refresh(): void;
   /** Tell the server that the user is still there. */
   keep(): Promise<void>;
 }
 
 export const ISessionWatch = new Token<ISessionWatch>(
   'swotvre-lab:ISessionWatch',
-  'Tells size, walltime end and idle end of the session.'
+  'Tells size, walltime end, idle end and killed kernels of the session.'
 );
 
 /** Asks the server every 30 s, in hidden tabs too: a warning must not wait. */
@@ -54,6 +56,10 @@ export class SessionWatch implements ISessionWatch {
       listener(this.latest);
     }
     this.changed.connect((_sender, session) => listener(session));
+  }
+
+  refresh(): void {
+    void this.poll.refresh();
   }
 
   async keep(): Promise<void> {

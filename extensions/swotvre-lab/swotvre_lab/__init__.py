@@ -17,19 +17,21 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server_app: Any) -> None:
-    """Watch the activity of this server and add the endpoints to it.
+    """Watch the activity and the kernels of this server, and add the endpoints to it.
 
     Args:
         server_app: the running ``jupyter_server.serverapp.ServerApp``.
     """
     from swotvre_lab.activity import watch_activity
+    from swotvre_lab.kernel_deaths import watch_kernel_deaths
     from swotvre_lab.routes import add_routes
     from swotvre_lab.session import SessionEnvironmentError, describe_nothing, read_session
 
     activity = watch_activity(server_app.web_app)
+    deaths = watch_kernel_deaths(server_app.web_app)
     try:
         session = read_session()
     except SessionEnvironmentError as error:
         server_app.log.error("swotvre_lab: %s. Size and end of the session will not be shown.", error)
         session = describe_nothing()
-    add_routes(server_app.web_app, session, activity)
+    add_routes(server_app.web_app, session, activity, deaths)

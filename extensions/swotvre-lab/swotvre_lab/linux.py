@@ -49,6 +49,26 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def memory_cgroup() -> str:
+    """Return the folder of the memory cgroup that this process is in; empty: it cannot be seen.
+
+    Both versions of cgroups are looked for; the root of a hierarchy limits nothing, and is none.
+    """
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if path == "/" or controllers not in {"", "memory"}:
+            continue
+        for root in ("/sys/fs/cgroup/memory",) if controllers else ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+            folder = Path(root + path)
+            if any((folder / name).exists() for name in ("memory.oom_control", "memory.events")):
+                return str(folder)
+    return ""
+
+
 def _stat_fields(pid: int) -> list[str]:
     """Return the fields of ``/proc/PID/stat`` after the name of the program, which may hold anything."""
     text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

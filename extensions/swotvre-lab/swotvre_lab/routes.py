@@ -21,6 +21,9 @@ The answer is one JSON object; times are ISO 8601 UTC, the clock is the session'
 ``idle_timeout_seconds``  seconds of idleness after which the hub ends the session
 ``idle_warning_seconds``  seconds before that at which the user is told
 ``idle_ends_at``       when the session ends if nothing is done; null while busy or without a timeout
+``kernel_deaths``      the last kernels, at most 10, that ended unexpectedly, the newest last; never null. Of each:
+                       ``name`` (path of its notebook, or name of its console or kernel), ``time``, and ``memory``:
+                       whether it was killed because the session's memory was used up
 ====================== ====================================================================================
 """
 
@@ -33,15 +36,17 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from swotvre_lab.activity import Activity
+from swotvre_lab.kernel_deaths import KernelDeaths
 from swotvre_lab.session import Session
 
 
-def describe(session: Session, activity: Activity, now: datetime) -> dict[str, Any]:
+def describe(session: Session, activity: Activity, deaths: KernelDeaths, now: datetime) -> dict[str, Any]:
     """Return the answer of both endpoints.
 
     Args:
         session: what the hub said about the session.
         activity: the activity of this server.
+        deaths: the unexpected ends of its kernels.
         now: the time of the answer, UTC.
     """
     idle_since = activity.idle_since()
@@ -64,19 +69,23 @@ def describe(session: Session, activity: Activity, now: datetime) -> dict[str, A
         "idle_timeout_seconds": session.idle_timeout_seconds,
         "idle_warning_seconds": session.idle_warning_seconds,
         "idle_ends_at": _iso(idle_ends_at),
+        "kernel_deaths": [
+            {"name": death.name, "time": _iso(death.time), "memory": death.memory} for death in deaths.latest()
+        ],
     }
 
 
-def add_routes(web_app: Any, session: Session, activity: Activity) -> None:
+def add_routes(web_app: Any, session: Session, activity: Activity, deaths: KernelDeaths) -> None:
     """Add the endpoints to a Jupyter server.
 
     Args:
         web_app: the server's ``ServerWebApplication``.
         session: what the hub said about the session.
         activity: the activity of this server.
+        deaths: the unexpected ends of its kernels.
     """
     base = url_path_join(web_app.settings["base_url"], "swotvre")
-    knows = {"session": session, "activity": activity}
+    knows = {"session": session, "activity": activity, "deaths": deaths}
     web_app.add_handlers(
         ".*$",
         [
@@ -91,15 +100,16 @@ class DescribingHandler(APIHandler):
 
     auth_resource = "swotvre"
 
-    def initialize(self, session: Session, activity: Activity) -> None:
+    def initialize(self, session: Session, activity: Activity, deaths: KernelDeaths) -> None:
         """Take what ``add_routes`` gave."""
         self.described = session
         self.activity = activity
+        self.deaths = deaths
 
     def answer(self) -> None:
         """Write the description of this moment."""
         self.set_header("Cache-Control", "no-store")
-        self.finish(describe(self.described, self.activity, datetime.now(UTC)))
+        self.finish(describe(self.described, self.activity, self.deaths, datetime.now(UTC)))
 
 
 class SessionHandler(DescribingHandler):

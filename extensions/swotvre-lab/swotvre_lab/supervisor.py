@@ -15,7 +15,9 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from swotvre_lab.linux import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, descendants, set_process_option
 from swotvre_lab.order import SessionOrder
@@ -26,25 +28,38 @@ AWAITED = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHU
 LONGEST_WAIT_SECONDS = 10.0
 #: A process that is not gone so long after it was killed may not be killed by this account, or hangs in the kernel.
 KILL_SECONDS = 5.0
+#: Names the file to which a session appends the names of its kernels that were killed for memory: JSON lines.
+KERNEL_DEATHS_VARIABLE = "SWOTVRE_KERNEL_DEATHS"
+#: So many names are put into the end record, and so much of the file is read: users write it.
+KEPT_KERNELS, READ_CHARACTERS = 10, 65536
 
 
-def supervise(order: SessionOrder, serve: Callable[[], None]) -> int:
+def supervise(order: SessionOrder, serve: Callable[[], None], watched_cgroup: str = "") -> int:
     """Run ``serve`` in a child process with the resources of ``order``, until it ends or must.
+
+    Args:
+        order: the session.
+        serve: runs the server; never returns before its end.
+        watched_cgroup: folder of a memory cgroup that the session is in already, made by a batch system; empty: none.
 
     Returns:
         the exit status of the server; negative: the signal that ended it.
     """
     prepare_process(order)
+    order = name_kernel_deaths_file(order)
     started = time.time()
+    kills_before = count_memory_kills(watched_cgroup)
     server = os.fork()
     if server == 0:
         _run_server(order, serve)
     cause, status = _watch(server, order)
     _end_descendants()
-    kills = count_memory_kills(order.cgroup)
+    kills = count_memory_kills(order.cgroup) + max(count_memory_kills(watched_cgroup) - kills_before, 0)
     if cause == "ended" and status == -signal.SIGKILL and kills:
         cause = "memory"
-    _write_end_record(order, cause, status, kills, started)
+    kernels = take_killed_kernels(order.environment.get(KERNEL_DEATHS_VARIABLE, ""))
+    record = {"cause": cause, "status": status, "memory_kills": kills, "killed_kernels": kernels, "started": started}
+    _write_end_record(order, record)
     if order.cgroup:
         with suppress(OSError):
             Path(order.cgroup).rmdir()
@@ -62,10 +77,11 @@ def prepare_process(order: SessionOrder) -> None:
     with suppress(PermissionError):  # a group leader already
         os.setsid()
     os.umask(0o077)
-    log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if order.log:  # otherwise the batch system has opened one already
+        log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
     os.closerange(3, 4096)
     if order.cores:
         os.sched_setaffinity(0, order.cores)
@@ -80,6 +96,31 @@ def count_memory_kills(cgroup: str) -> int:
                 if line.startswith("oom_kill "):
                     return int(line.split()[1])
     return 0
+
+
+def name_kernel_deaths_file(order: SessionOrder) -> SessionOrder:
+    """Return ``order`` with a file for the names of killed kernels, in its runtime folder if it names none itself."""
+    folder = order.environment.get("JUPYTER_RUNTIME_DIR")
+    if not folder or order.environment.get(KERNEL_DEATHS_VARIABLE):
+        return order
+    file = Path(folder) / f"killed-kernels-{os.getpid()}"
+    return replace(order, environment={**order.environment, KERNEL_DEATHS_VARIABLE: str(file)})
+
+
+def take_killed_kernels(file: str) -> list[str]:
+    """Return the last names in ``file``, each once, and remove it; what is damaged is left out."""
+    try:
+        with Path(file).open(encoding="ascii", errors="replace") as stream:
+            lines = stream.read(READ_CHARACTERS).splitlines()
+        Path(file).unlink()
+    except OSError:  # no name: no file
+        return []
+    names: list[str] = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            if isinstance(name := json.loads(line), str):
+                names = [other for other in names if other != name] + [name]
+    return names[-KEPT_KERNELS:]
 
 
 def _run_server(order: SessionOrder, serve: Callable[[], None]) -> None:
@@ -157,11 +198,13 @@ def _end_descendants() -> None:
         time.sleep(0.01)
 
 
-def _write_end_record(order: SessionOrder, cause: str, status: int, kills: int, started: float) -> None:
-    record = {"cause": cause, "status": status, "memory_kills": kills, "started": started, "ended": time.time()}
+def _write_end_record(order: SessionOrder, record: dict[str, Any]) -> None:
+    if not order.end_record:
+        return
     partial = Path(f"{order.end_record}.partial")
     try:
-        partial.write_text(json.dumps(record), encoding="ascii")
+        partial.write_text(json.dumps({**record, "ended": time.time()}), encoding="ascii")
         partial.replace(order.end_record)
     except OSError as error:
-        print(f"how the session ended ({cause}, {status}) could not be kept: {error}", file=sys.stderr)  # noqa: T201
+        how = f"{record['cause']}, {record['status']}"
+        print(f"how the session ended ({how}) could not be kept: {error}", file=sys.stderr)  # noqa: T201

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
                 return 0
             if end_leftovers(state):
                 print("a killed start had left a hub behind; it is replaced, and its sessions go on", file=out)
-            ensure_port_is_free(settings.hub.address, settings.hub.port)
+            if not settings.proxy.external:
+                ensure_port_is_free(settings.hub.address, settings.hub.port)
             _install(settings, state, out)
             return _serve(settings, state, out)
         except (_Stop, KeyboardInterrupt):
@@ -116,7 +117,7 @@ def _install(settings: Settings, state: State, out: TextIO) -> None:
             ensure_datalake(settings, state, data)
             beside.result()
     ensure_passwords(state)
-    internal_ports(state)
+    internal_ports(state, held=settings.proxy.external)
 
 
 def _serve(settings: Settings, state: State, out: TextIO) -> int:
@@ -138,20 +139,28 @@ def _serve(settings: Settings, state: State, out: TextIO) -> int:
 
 
 def _greeting(settings: Settings, state: State) -> str:
-    password = user_password_file(state)
     sessions = count_sessions(state)
     lines = [
         f"{settings.site.name} is running.",
         "",
         f"  Address    {hub_url(settings)}",
-        f"  User name  any, for example {_account()}",
-        f"  Password   {read_password(password)}   (made for this installation; kept in {_short(password)})",
+        *_how_to_log_in(settings, state),
         f"  Log        {_short(hub_log(state))}",
         "  Stop       Ctrl-C here, or 'make down' in another terminal",
     ]
     if sessions:
         lines.append(f"  Sessions   {sessions} from before, still running")
     return "\n" + "\n".join(lines) + "\n"
+
+
+def _how_to_log_in(settings: Settings, state: State) -> list[str]:
+    if settings.auth.login != "shared-password":
+        return ["  Log in     with an account of this machine"]
+    password = user_password_file(state)
+    return [
+        f"  User name  any, for example {_account()}",
+        f"  Password   {read_password(password)}   (made for this installation; kept in {_short(password)})",
+    ]
 
 
 def _account() -> str:

@@ -251,7 +251,7 @@ class Engine(Protocol):
         """Return the command that ends a job, whether it runs or waits."""
 
     def force_cancel_command(self, job_id: str) -> list[str] | None:
-        """Return the command that ends a job whose node does not answer, or None when `cancel_command` does that too."""
+        """Return the command that ends a job whose node is down, or None when `cancel_command` does that too."""
 
     def parse_cancelled(self, result: CommandResult) -> None:
         """Return when the job is being ended, is over, or is unknown: in each case nothing is left to cancel.

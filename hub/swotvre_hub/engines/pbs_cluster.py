@@ -47,9 +47,10 @@ def _read_node(name: str, node: object) -> Node | None:
         cores=cores,
         free_cores=max(0, cores - _amount(assigned.get("ncpus"))) if open_to_jobs else 0,
         memory_bytes=memory,
-        free_memory_bytes=max(0, memory - (parse_memory(assigned.get("mem")) or 0)) if open_to_jobs else 0,
+        # A full node has memory left that counts again when its cores become free.
+        free_memory_bytes=max(0, memory - (parse_memory(assigned.get("mem")) or 0)) if available else 0,
         gpus=gpus,
-        free_gpus=max(0, gpus - _amount(assigned.get("ngpus"))) if open_to_jobs else 0,
+        free_gpus=max(0, gpus - _amount(assigned.get("ngpus"))) if available else 0,
         queues=_words(node.get("queue")) | _words(has.get("Qlist")),
         jobs=_read_jobs(node.get("jobs")),
     )

@@ -25,6 +25,8 @@ class SessionEnd:
     memory_kills: int
     #: UTC; None when nobody was there to look.
     ended: datetime | None
+    #: Notebooks (or the kernels' names) whose kernels were among those processes.
+    killed_kernels: tuple[str, ...] = ()
 
     def describe(self, size_title: str, cores: int, memory_gib: int, stop_reason: str | None = None) -> str:
         """Return the end in words for the user, with the resources that the session had.
@@ -46,9 +48,17 @@ class SessionEnd:
         }.get(self.cause, describe_status(self.status))
         extra = ""
         if self.memory_kills and self.cause != "memory":
-            kernels = "a process" if self.memory_kills == 1 else f"{self.memory_kills} processes"
-            extra = f" In it, {kernels} had been killed for using more than {memory_gib} GiB of memory."
+            extra = describe_memory_kills(self, memory_gib)
         return f"{session} ended{when}: {reason}.{extra}"
+
+
+def describe_memory_kills(end: SessionEnd, memory_gib: int) -> str:
+    """Return a sentence, after a space, on what was killed in the session for its memory; which kernels, if known."""
+    if end.killed_kernels:
+        what = f"the kernel{'s' if len(end.killed_kernels) > 1 else ''} of {', '.join(end.killed_kernels)}"
+    else:
+        what = "a process" if end.memory_kills == 1 else f"{end.memory_kills} processes"
+    return f" In it, {what} had been killed for using more than {memory_gib} GiB of memory."
 
 
 def describe_status(status: int) -> str:
@@ -67,10 +77,20 @@ def describe_status(status: int) -> str:
 def read_end(path: Path) -> SessionEnd:
     """Return the end that the supervisor wrote to ``path``; what is missing or damaged is a lost session."""
     try:
-        content = json.loads(path.read_text(encoding="ascii"))
+        return parse_end(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return SessionEnd("lost", 1, 0, None)
+
+
+def parse_end(text: str) -> SessionEnd:
+    """Return the end that ``text``, an end record, tells; what is damaged is a lost session."""
+    try:
+        content = json.loads(text)
         cause, status, kills, ended = (content[key] for key in ("cause", "status", "memory_kills", "ended"))
+        kernels = content.get("killed_kernels", [])
         if cause in CAUSES and type(status) is int and type(kills) is int and math.isfinite(ended):
-            return SessionEnd(cause, status, kills, datetime.fromtimestamp(ended, UTC))
-    except (OSError, ValueError, TypeError, LookupError, OverflowError):
+            names = tuple(str(name)[:200] for name in kernels[-5:])
+            return SessionEnd(cause, status, kills, datetime.fromtimestamp(ended, UTC), names)
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         pass
     return SessionEnd("lost", 1, 0, None)

@@ -30,16 +30,19 @@ KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 #: How the site reaches other hosts; programs look for either spelling.
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 NO_PROXY = ("no_proxy", "NO_PROXY")
+#: Where the programs of a node's system are.
+NODE_PATH = "/usr/local/bin:/usr/bin:/bin"
 #: A session reaches the hub and itself without a proxy, whatever the site says.
 NEVER_BY_PROXY = ("127.0.0.1", "localhost")
 
 
-def resource_environment(settings: Settings, request: SessionRequest, ends_at: datetime) -> dict[str, str]:
-    """Return what a session is told of its resources and its end (UTC)."""
+def resource_environment(settings: Settings, request: SessionRequest, ends_at: datetime | None) -> dict[str, str]:
+    """Return what a session is told of its resources, its duration and its end (UTC; None: it will know itself)."""
     cores = str(request.size.cores)
     environment = {
         "SWOTVRE_SIZE": request.size_name,
-        "SWOTVRE_SESSION_END": ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "SWOTVRE_WALLTIME_SECONDS": f"{request.walltime.total_seconds():.0f}",
+        **({} if ends_at is None else {"SWOTVRE_SESSION_END": ends_at.strftime("%Y-%m-%dT%H:%M:%SZ")}),
         "CPU_LIMIT": str(float(request.size.cores)),
         "MEM_LIMIT": str(request.size.memory_bytes),
         **dict.fromkeys(THREAD_VARIABLES, cores),
@@ -57,6 +60,16 @@ def data_environment(settings: Settings, state: State) -> dict[str, str]:
         "SWOTVRE_DEFAULT_KERNEL": settings.kernels.default,
         "SWOTVRE_DATALAKE": state.datalake(settings),
         "SWOTVRE_DATALAKE_OPTIONS": json.dumps(settings.datalake.storage_options),
+    }
+
+
+def batch_environment(settings: Settings, python: Path, end_record: Path) -> dict[str, str]:
+    """Return what only a session on a node needs: its programs, its ports, where it says how it ended."""
+    return {
+        "LANG": "C.UTF-8",
+        "PATH": f"{python.parent}{os.pathsep}{NODE_PATH}",
+        "SWOTVRE_PORTS": settings.batch.ports,
+        "SWOTVRE_END_RECORD": str(end_record),
     }
 
 

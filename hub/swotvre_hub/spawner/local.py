@@ -106,6 +106,7 @@ class LocalSpawner(SessionMixin, Spawner):
 
     async def stop(self, now: bool = False) -> None:
         """End the session and everything in it; ``now``: without giving kernels time to shut down."""
+        self.note_stop_request()
         session = self._session
         if session is None:
             return

@@ -15,9 +15,16 @@ from traitlets.config import LoggingConfigurable
 
 from swotvre_hub.durations import describe_duration
 from swotvre_hub.errors import SessionRequestError
-from swotvre_hub.launch_form import render_launch_form
+from swotvre_hub.launch_form import LaunchOffer, render_launch_form
 from swotvre_hub.machine import Machine, measure_machine
-from swotvre_hub.sessions import SessionRequest, parse_session_request, unpack_form, validate_user_name
+from swotvre_hub.sessions import (
+    BatchChoices,
+    Room,
+    SessionRequest,
+    parse_session_request,
+    unpack_form,
+    validate_user_name,
+)
 from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.environment import data_environment, home_environment, kernel_path, resource_environment
 from swotvre_hub.spawner.records import History, SessionRecords
@@ -41,6 +48,10 @@ class SessionMixin(LoggingConfigurable):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._told: list[dict[str, Any]] = []
+        #: Who asked for the end of this session through the hub; empty: nobody has.
+        self.stop_requested_by = ""
+        #: How many lines were told, also those that others took the place of.
+        self._told_so_far = 0
         self._news = asyncio.Event()
 
     # -- what a user chooses ------------------------------------------------------------------------------------------
@@ -60,7 +71,13 @@ class SessionMixin(LoggingConfigurable):
     def render_form(self) -> str:
         """Return the launch form, with the last valid choice preselected and the end of the last session told."""
         history = self.history
-        return render_launch_form(self.settings, self.machine(), history.options, history.last_end, self.memory_note())
+        return render_launch_form(
+            self.settings, self.machine(), history.options, history.last_end, self.memory_note(), self.offer()
+        )
+
+    def offer(self) -> LaunchOffer | None:
+        """Return what a batch system would do with each size now; None: sessions run on this machine."""
+        return None
 
     def memory_note(self) -> str | None:
         """Return what a user has to know of the memory limit before a start, in sentences; None: it is enforced."""
@@ -74,18 +91,32 @@ class SessionMixin(LoggingConfigurable):
         """
         try:
             validate_user_name(self.user.name, self.settings)
-            request = parse_session_request(options, self.settings, self.machine())
+            request = self.parse_options(options)
         except SessionRequestError as error:
             self._restore_options()
             raise refusal(str(error), error.label) from error
-        self.records.update_history(
-            self.user.name, self.name, options={"size": request.size_name, "walltime_hours": request.walltime_hours}
-        )
+        self.records.update_history(self.user.name, self.name, options=request.options)
         return request
 
+    def parse_options(self, options: object) -> SessionRequest:
+        """Return the session that ``options`` ask for, as this user may have it.
+
+        Raises:
+            SessionRequestError: one of its kinds, in words for the user.
+        """
+        return parse_session_request(options, self.settings, self.room(), self.choices())
+
     def machine(self) -> Machine:
-        """Return what sessions may use here."""
+        """Return what sessions may use on this machine."""
         return measure_machine()
+
+    def room(self) -> Room:
+        """Return where sessions run: what is too large for it is refused."""
+        return self.machine()
+
+    def choices(self) -> BatchChoices | None:
+        """Return the queues and projects of this user; None: the engine knows neither."""
+        return None
 
     def _restore_options(self) -> None:
         """Put the last valid options back: JupyterHub stored the refused ones, and would use them at the next start."""
@@ -113,6 +144,25 @@ class SessionMixin(LoggingConfigurable):
         return self.history.last_end
 
     @property
+    def node(self) -> str:
+        """The node that the session runs on; empty: this machine, or none yet."""
+        return ""
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the session began to run, UTC; None: it has not."""
+        started = self.orm_spawner.started if self.orm_spawner is not None else None
+        # JupyterHub keeps times in UTC, without saying so.
+        return started.replace(tzinfo=UTC) if started is not None else None
+
+    def note_stop_request(self) -> None:
+        """Keep who asked for the end of the session, for the words on how it ended; a reason that is known is left."""
+        by, self.stop_requested_by = self.stop_requested_by, ""
+        if by and not self.history.stop_reason:
+            who = "you" if by == self.user.name else by
+            self.records.update_history(self.user.name, self.name, stop_reason=f"{who} asked for it")
+
+    @property
     def workspace(self) -> Path:
         """The folder of this user's files."""
         return self.state.workspace(self.settings, self.user.name)
@@ -126,9 +176,15 @@ class SessionMixin(LoggingConfigurable):
     # -- what a session is told ---------------------------------------------------------------------------------------
 
     def session_environment(
-        self, request: SessionRequest, ends_at: datetime, base: Mapping[str, str]
+        self, request: SessionRequest, ends_at: datetime | None, base: Mapping[str, str]
     ) -> dict[str, str]:
-        """Return the whole environment of a session; the site's own variables win over ours."""
+        """Return the whole environment of a session; the site's own variables win over ours.
+
+        Args:
+            request: the session.
+            ends_at: when it will end, UTC; None: it counts from its start on its node.
+            base: variables of the engine, the weakest.
+        """
         hub = self.get_env()
         return {
             **base,
@@ -146,20 +202,50 @@ class SessionMixin(LoggingConfigurable):
 
     # -- what a user is told ------------------------------------------------------------------------------------------
 
-    def tell(self, percent: int, message: str) -> None:
-        """Add a line to the progress page; ``percent`` of the start is done."""
-        self._told.append({"progress": percent, "message": message})
+    def tell(self, percent: int, message: str, kind: str = "", **more: Any) -> None:
+        """Add a line to the progress page; ``percent`` of the start is done.
+
+        Args:
+            percent: of the start.
+            message: a sentence.
+            kind: what the line is about; it takes the place of the line before when that was about the same.
+            more: what the page can show beside it.
+        """
+        event = {"progress": percent, "message": message, "at": self._first_told(kind), **more}
+        last = self._told[-1] if self._told else None
+        if kind:
+            event["kind"] = kind
+            if last is not None and last.get("kind") == kind:
+                if last == event:
+                    return
+                self._told.pop()
+        self._told.append(event)
+        self._told_so_far += 1
         self._news.set()
         self._news = asyncio.Event()
+
+    def _first_told(self, kind: str) -> str:
+        """Return when what is told now was told first: a line that takes another's place keeps its time."""
+        last = self._told[-1] if self._told else None
+        if kind and last is not None and last.get("kind") == kind:
+            return str(last["at"])
+        return datetime.now(UTC).isoformat(timespec="seconds")
+
+    @property
+    def last_told(self) -> str:
+        """What the progress page says last; empty: nothing yet."""
+        return str(self._told[-1]["message"]) if self._told else ""
 
     def tell_beginning(self, request: SessionRequest) -> None:
         """Begin the progress page anew with what was asked for."""
         self._told.clear()
+        self._told_so_far = 0
         size = request.size
+        gpus = f", {size.gpus} GPU{'s' if size.gpus > 1 else ''}" if size.gpus else ""
         self.tell(
             10,
-            f"Starting JupyterLab with {size.cores} core{'s' if size.cores > 1 else ''} and {size.memory_gib} GiB of "
-            f"memory, for {describe_duration(request.walltime)}.",
+            f"Starting JupyterLab with {size.cores} core{'s' if size.cores > 1 else ''}{gpus} and {size.memory_gib} "
+            f"GiB of memory, for {describe_duration(request.walltime)}.",
         )
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
@@ -167,9 +253,10 @@ class SessionMixin(LoggingConfigurable):
         shown = 0
         while True:
             news = self._news
-            for event in self._told[shown:]:
-                shown += 1
-                yield event
+            new = self._told_so_far - shown
+            shown = self._told_so_far
+            for event in self._told[-new:] if new else ():
+                yield dict(event)
             await news.wait()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swotvre_hub.spawner.cores import choose_cores
-from swotvre_hub.spawner.ending import SessionEnd, read_end
+from swotvre_hub.spawner.ending import SessionEnd, parse_end, read_end
 from swotvre_hub.spawner.environment import base_environment, proxy_environment
 from swotvre_hub.spawner.forkserver import ForkServer, ForkServerError, environment_fingerprint
 from swotvre_hub.spawner.identity import ProcessIdentity
@@ -104,6 +105,15 @@ def test_an_end_is_told_in_words(end: SessionEnd, words: str) -> None:
 def test_who_stopped_a_session_is_told_when_known() -> None:
     words = SessionEnd("stopped", 0, 0, None).describe("Small", 1, 8, "nothing ran in it for 2 hours")
     assert words.endswith("it was stopped: nothing ran in it for 2 hours.")
+
+
+def test_the_end_names_the_kernels_that_were_killed_for_memory() -> None:
+    record = {"cause": "walltime", "status": 0, "memory_kills": 2, "ended": 0.0}
+    record["killed_kernels"] = ["rings.ipynb", "bé.ipynb"]
+    end = parse_end(json.dumps(record))
+    assert end.killed_kernels == ("rings.ipynb", "bé.ipynb")
+    words = "the kernels of rings.ipynb, bé.ipynb had been killed for using more than 8 GiB of memory"
+    assert words in end.describe("Small", 1, 8)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"cause": "x", "status": 0, "memory_kills": 0, "ended": 0}', "[1]"])

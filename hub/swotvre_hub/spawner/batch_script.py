@@ -1,0 +1,55 @@
+"""The script of a batch session: its environment, quoted for the shell, and the one program that it becomes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from swotvre_hub.errors import VreError
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ScriptError(VreError):
+    """An environment that no script can export."""
+
+
+def render_session_script(session_id: str, python: Path, folder: str, environment: Mapping[str, str]) -> str:
+    """Return the script of a session.
+
+    Args:
+        session_id: hexadecimal digits.
+        python: interpreter of the session environment on the node.
+        folder: the user's home on the node, absolute.
+        environment: everything that the session is told; it travels in the body of the script, which only its owner
+            can read, and nowhere else.
+
+    Raises:
+        ScriptError: when a name is no shell variable, or a value holds a NUL.
+    """
+    for name, value in environment.items():
+        if _VARIABLE.fullmatch(name) is None or "\0" in value:
+            raise ScriptError(
+                f"the environment of sessions holds {name!r}, which a shell cannot export; expected a name of letters, "
+                "digits and underscores, and a value without NUL: see c.Spawner.environment in jupyterhub_config.d"
+            )
+    return _template().render(
+        session_id=session_id,
+        python=shlex.quote(str(python)),
+        folder=shlex.quote(folder),
+        environment=[(name, shlex.quote(value)) for name, value in sorted(environment.items())],
+    )
+
+
+@cache
+def _template() -> Template:
+    text = (files("swotvre_hub") / "templates" / "session_job.sh").read_text(encoding="utf-8")
+    # A shell script, not a page: what goes in is quoted for the shell above.
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    return environment.from_string(text)

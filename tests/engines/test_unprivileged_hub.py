@@ -1,0 +1,82 @@
+"""A hub that is not root: its own account, and the sudo rules that ``swot-vre sudoers`` prints."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from batch_hub import BatchHub
+from cluster import HUB_ACCOUNT, USERS, BatchCluster
+
+from swotvre_hub.cli.session_environment import everybody_can_reach
+from swotvre_hub.cli.sudoers import render_rules
+from swotvre_hub.settings import load_settings
+from swotvre_hub.state import State
+
+RULES = Path("/etc/sudoers.d/zz-swot-vre-tests")
+
+
+@pytest.fixture
+def hub_python(lab_everywhere: Path, checkout: Path) -> Iterator[Path]:
+    """Return an interpreter with the hub's packages that the hub's account can run."""
+    if everybody_can_reach(Path(sys.executable).resolve()) and everybody_can_reach(checkout):
+        yield Path(sys.executable)
+        return
+    # The session environment's interpreter can be run by everybody; the hub's packages are shown to it in a copy.
+    folder = Path(tempfile.mkdtemp(prefix="vre-hub-env-", dir="/tmp"))
+    folder.chmod(0o755)
+    packages = next((Path(sys.executable).parents[1] / "lib").glob("python3.*/site-packages"))
+    ignore = shutil.ignore_patterns("__pycache__", "mypy*", "playwright*", "moto*", "boto*", "sphinx*", "uv*", "ruff*")
+    shutil.copytree(packages, folder / "packages", ignore=ignore)
+    shutil.copytree(checkout / "hub", folder / "hub")
+    shutil.copytree(checkout / "kernels", folder / "kernels")
+    python = folder / "python"
+    paths = os.pathsep.join(str(folder / name) for name in ("hub", "kernels", "packages"))
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={paths} exec {lab_everywhere}/bin/python "$@"\n', encoding="utf-8")
+    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+    python.chmod(0o755)
+    yield python
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def hub(cluster: BatchCluster, lab_everywhere: Path, hub_python: Path) -> Iterator[BatchHub]:
+    if cluster.title.startswith("Slurm") and not Path("/usr/bin/sudo").exists():
+        pytest.skip("sudo is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="vre-hub-", dir="/tmp"))
+    folder.chmod(0o755)
+    hub = BatchHub(cluster, folder, lab_everywhere, account=HUB_ACCOUNT, python=hub_python)
+    rules = render_rules(load_settings(folder / "vre.yaml"), State(hub.state), HUB_ACCOUNT, USERS[0])
+    RULES.write_text(rules + "\n", encoding="utf-8")
+    RULES.chmod(0o440)
+    subprocess.run(["visudo", "-cf", str(RULES)], check=True, stdout=subprocess.DEVNULL)
+    try:
+        yield hub.start()
+    finally:
+        hub.close()
+        RULES.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_hub_without_root_rights_runs_sessions_of_its_users_and_of_nobody_else(
+    hub: BatchHub, cluster: BatchCluster
+) -> None:
+    hub.start_session(USERS[0])
+    job = hub.job(USERS[0])
+    assert hub.answers(USERS[0])
+    assert Path(job["log"]).stat().st_uid == pwd.getpwnam(USERS[0]).pw_uid
+    hub.stop_session(USERS[0])
+    hub.wait(lambda: job["job_id"] not in cluster.live_jobs(), "the job to be gone", 60)
+    assert "asked for it" in hub.last_end(USERS[0])
+
+    answer = hub.request(USERS[1])  # no rule lets the hub act for this account
+    assert answer.status_code == 503
+    assert USERS[1] in answer.json()["message"]
+    assert not cluster.live_jobs()
