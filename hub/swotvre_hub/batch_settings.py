@@ -39,7 +39,7 @@ class Batch(Block):
     ports: str = Field(description="TCP ports that sessions listen on at their nodes, ``FIRST-LAST``.")
     lab: Annotated[str, Field(pattern=r"^(|/.*)$")] = Field(
         description="Absolute folder of the session environment, at the same place on nodes and on this machine, "
-        "executable by every user. Empty: ``env/lab`` of the state folder."
+        "executable by every user; needed unless the engine is local."
     )
     tls: bool = Field(description="Encrypt what hub, proxy and sessions say to each other, and check both sides.")
 
@@ -64,9 +64,10 @@ class Batch(Block):
             raise ValueError("two ports from 1024 to 65535, the lower first, for example 20000-29999")
         return value
 
-    def lab_folder(self, installed: Path) -> Path:
-        """Return the session environment as nodes see it; ``installed`` is that of the state folder."""
-        return Path(self.lab) if self.lab else installed
+    @property
+    def lab_python(self) -> Path:
+        """The interpreter of the session environment, on nodes and on this machine."""
+        return Path(self.lab) / "bin" / "python"
 
 
 class Scheduler(Block):

@@ -195,7 +195,9 @@ def refuse_while_running(state: Path) -> None:
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             variables = environment.read_bytes().split(b"\0")
-            if mark in variables and any(variable.startswith(b"SWOTVRE_ROLE=") for variable in variables):
+            roles = [variable for variable in variables if variable.startswith(b"SWOTVRE_ROLE=")]
+            # A proxy that runs on its own uses no environment, and outlives upgrades on purpose.
+            if mark in variables and roles and roles != [b"SWOTVRE_ROLE=proxy"]:
                 raise BootstrapError(
                     f"process {environment.parent.name} of {state} is still running; stop it first: make down"
                 )

@@ -203,6 +203,8 @@ def _what_is_free(nodes: Sequence[Node], size: SessionSize) -> str:
     if size.gpus and max(node.free_gpus for node in nodes) < size.gpus:
         return f"at most {max(node.free_gpus for node in nodes)} GPUs are free on one node"
     cores = max(node.free_cores for node in nodes)
+    if cores == 0:
+        return "no core is free on any node"
     if cores < size.cores:
         return f"at most {cores} core{'' if cores == 1 else 's'} {'is' if cores == 1 else 'are'} free on one node"
     fitting = [node for node in nodes if node.free_cores >= size.cores]

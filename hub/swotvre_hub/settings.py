@@ -266,6 +266,11 @@ class Settings(Block):
     def _batch_engine_is_complete(self) -> Self:
         if self.is_batch and not self.batch.hub_address:
             raise ValueError(f"batch.hub_address, by which nodes reach this machine, because engine is {self.engine!r}")
+        if self.is_batch and not self.batch.lab:
+            raise ValueError(
+                f"batch.lab, which 'swot-vre session-environment FOLDER' makes, because engine is {self.engine!r}: "
+                "nodes and users cannot reach the one in the state folder"
+            )
         if self.is_batch and self.auth.login == "shared-password":
             raise ValueError(
                 f"auth.login 'pam', because with engine {self.engine!r} a session runs as the account that logs in, "

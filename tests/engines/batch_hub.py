@@ -109,7 +109,7 @@ class BatchHub:
         }
         for block, changes in self.settings.items():
             content[block] = {**content.get(block, defaults.get(block, {})), **changes}
-        (self.folder / "vre.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        (self.folder / "vre.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         site = self.folder / "jupyterhub_config.d"
         site.mkdir()
         code = SITE_CODE.format(password=PASSWORD, token=TOKEN, more=self.site_code)

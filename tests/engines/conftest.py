@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 # With ``--import-mode=importlib`` tests have no package to import their neighbours from.
+sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from chromium import browser, page  # noqa: F401 - fixtures
 from cluster import BatchCluster, ensure_accounts
 from node_network import ClusterUnavailableError
 from openpbs_cluster import OpenPbsCluster, find_commands

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import websocket
 from batch_hub import BatchHub, batch_hub, token_of
 from cluster import USERS, BatchCluster
 
@@ -122,27 +123,21 @@ def test_the_environment_arrives_as_it_is(cluster: BatchCluster, lab_everywhere:
         assert hub.answers(ADA)
 
 
-@pytest.mark.parametrize(
-    "body", ['{"port": 22}', '{"port": "20001"}', '{"port": 20001, "cmd": "id"}', "[]", "{", "", '{"port": true}']
-)
-def test_a_session_can_report_its_port_and_nothing_else(hub: BatchHub, body: str) -> None:
+def test_a_session_can_report_its_port_and_nothing_else(hub: BatchHub) -> None:
     hub.start_session(ADA)
     token = environment_of_session(hub.job(ADA))["JUPYTERHUB_API_TOKEN"]
-    answer = httpx.post(
-        f"{hub.url}hub/api/batchspawner", content=body, headers={"Authorization": f"token {token}"}, timeout=30
-    )
-    assert answer.status_code == 400
-    assert "expected" in answer.json()["message"]
+    headers = {"Authorization": f"token {token}"}
+    for body in ('{"port": 22}', '{"port": "20001"}', '{"port": 20001, "cmd": "id"}', "[]", "{", "", '{"port": true}'):
+        answer = httpx.post(f"{hub.url}hub/api/batchspawner", content=body, headers=headers, timeout=30)
+        assert answer.status_code == 400, body
+        assert "expected" in answer.json()["message"]
     assert hub.answers(ADA)
-
-
-def test_a_users_own_token_reports_no_port(hub: BatchHub) -> None:
-    hub.start_session(ADA)
-    token = hub.api.post(f"/users/{BOB}/tokens" if hub.api.post(f"/users/{BOB}") else "", json={}).json()["token"]
+    assert hub.api.post(f"/users/{BOB}").status_code in {201, 409}
+    other = hub.api.post(f"/users/{BOB}/tokens", json={}).json()["token"]
     answer = httpx.post(
-        f"{hub.url}hub/api/batchspawner", json={"port": 20001}, headers={"Authorization": f"token {token}"}
+        f"{hub.url}hub/api/batchspawner", json={"port": 20001}, headers={"Authorization": f"token {other}"}
     )
-    assert answer.status_code == 404
+    assert answer.status_code == 404  # a user's own token is no session's
 
 
 def test_sessions_of_one_user_have_each_their_own_size(hub: BatchHub) -> None:
@@ -361,6 +356,40 @@ def test_a_crash_on_the_node_is_told(hub: BatchHub, cluster: BatchCluster) -> No
     hub.wait(lambda: not hub.server(ADA), "the hub to notice", 60)
     assert "ended" in hub.last_end(ADA)
     assert "its duration was over" not in hub.last_end(ADA)
+
+
+def test_a_kernel_that_used_too_much_memory_is_named_and_the_session_goes_on(
+    hub: BatchHub, cluster: BatchCluster
+) -> None:
+    if not cluster.enforces_memory:
+        pytest.skip(f"{cluster.title} does not enforce memory here")
+    hub.start_session(ADA)
+    notebook = {"path": "eddies.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
+    headers = dict(hub.api.headers)
+    kernel = httpx.post(f"{hub.url}user/{ADA}/api/sessions", json=notebook, headers=headers, timeout=60).json()[
+        "kernel"
+    ]
+    address = f"{hub.url.replace('http', 'ws')}user/{ADA}/api/kernels/{kernel['id']}/channels"
+    channels = websocket.create_connection(address, header={"Authorization": headers["authorization"]}, timeout=60)
+    header = {"msg_id": "1", "msg_type": "execute_request", "username": "", "session": "1", "version": "5.3"}
+    content = {"code": "kept = [bytearray(64 * 2**20) for _ in range(48)]", "silent": False, "store_history": False}
+    channels.send(
+        json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"})
+    )
+    url = f"{hub.url}user/{ADA}/swotvre/session"
+
+    def deaths() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(url, headers=headers, timeout=30).json()["kernel_deaths"]
+        return found
+
+    hub.wait(deaths, "the kernel's end to be noticed", 60)
+    channels.close()
+    assert [(death["name"], death["memory"]) for death in deaths()] == [("eddies.ipynb", True)]
+    assert hub.server(ADA)["ready"]
+    httpx.post(f"{hub.url}user/{ADA}/api/shutdown", headers=headers, timeout=30)
+    hub.wait(lambda: not hub.server(ADA), "the hub to notice", 60)
+    assert "JupyterLab was shut down" in hub.last_end(ADA)
+    assert "the kernel of eddies.ipynb had been killed for using more than 1 GiB" in hub.last_end(ADA)
 
 
 def test_a_user_who_shuts_jupyterlab_down_reads_so(hub: BatchHub) -> None:

@@ -18,7 +18,6 @@ from cluster import HUB_ACCOUNT, USERS, BatchCluster
 from swotvre_hub.cli.session_environment import everybody_can_reach
 from swotvre_hub.cli.sudoers import render_rules
 from swotvre_hub.settings import load_settings
-from swotvre_hub.state import State
 
 RULES = Path("/etc/sudoers.d/zz-swot-vre-tests")
 
@@ -53,7 +52,7 @@ def hub(cluster: BatchCluster, lab_everywhere: Path, hub_python: Path) -> Iterat
     folder = Path(tempfile.mkdtemp(prefix="vre-hub-", dir="/tmp"))
     folder.chmod(0o755)
     hub = BatchHub(cluster, folder, lab_everywhere, account=HUB_ACCOUNT, python=hub_python)
-    rules = render_rules(load_settings(folder / "vre.yaml"), State(hub.state), HUB_ACCOUNT, USERS[0])
+    rules = render_rules(load_settings(folder / "vre.yaml"), HUB_ACCOUNT, USERS[0])
     RULES.write_text(rules + "\n", encoding="utf-8")
     RULES.chmod(0o440)
     subprocess.run(["visudo", "-cf", str(RULES)], check=True, stdout=subprocess.DEVNULL)

@@ -30,11 +30,11 @@ def mark() -> str:
 
 def marked(mark: str) -> list[int]:
     """Return the living processes that have a word among their arguments."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        if mark in (process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
-    return found
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "status"])
+        if mark in (process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
 
 
 def all_gone(mark: str) -> bool:
@@ -189,7 +189,7 @@ async def test_root_runs_a_command_as_another_account() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may run commands as another account without sudo")
 async def test_a_time_out_names_the_program_and_not_what_runs_it(mark: str) -> None:
-    with pytest.raises(SchedulerUnavailableError, match="^sh did not answer"):
+    with pytest.raises(SchedulerUnavailableError, match=r"^sh did not answer"):
         await CommandRunner(0.3).run_as("nobody", ["/bin/sh", "-c", "sleep 60", mark])
     assert all_gone(mark)
 

@@ -287,9 +287,7 @@ async def test_a_scheduler_that_does_not_answer_leaves_the_old_answer_with_its_a
     assert view.age_seconds >= 0.05
 
 
-async def test_a_page_does_not_wait_for_a_slow_scheduler(
-    make_view: Callable[..., ClusterView], tmp_path: Path
-) -> None:
+async def test_a_page_does_not_wait_for_a_slow_scheduler(make_view: Callable[..., ClusterView], tmp_path: Path) -> None:
     (tmp_path / "say").write_text("sleep 0.3\n" + ANSWER)
     view = make_view(60)
     began = time.monotonic()

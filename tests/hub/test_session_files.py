@@ -174,4 +174,16 @@ def test_a_log_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
     log_path(tmp_path, SESSION).parent.mkdir(parents=True)
     os.mkfifo(log_path(tmp_path, SESSION))
     command = [sys.executable, "-I", "-m", "swotvre_hub.session_files", "end", SESSION, str(tmp_path)]
-    assert subprocess.run(command, capture_output=True, timeout=2).returncode == 0
+    assert subprocess.run(command, capture_output=True, timeout=1).returncode == 0
+
+
+@pytest.mark.xfail(reason="the record is read whole, on the hub's machine, before it is cut")
+def test_a_record_of_any_size_takes_little_memory(tmp_path: Path) -> None:
+    write(end_path(tmp_path, SESSION), b"{")
+    os.truncate(end_path(tmp_path, SESSION), 2**32)
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30));"
+        "from swotvre_hub.session_files import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "end", SESSION, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True).returncode == 0

@@ -52,7 +52,8 @@ def descendants(pid: int) -> set[int]:
 def memory_cgroup() -> str:
     """Return the folder of the memory cgroup that this process is in; empty: it cannot be seen.
 
-    Both versions of cgroups are looked for; the root of a hierarchy limits nothing, and is none.
+    Both versions of cgroups are looked for; the root of a hierarchy limits nothing, and is none. Where only a part of
+    a hierarchy is mounted, as in containers, the path that the kernel names begins above what can be seen.
     """
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -60,13 +61,26 @@ def memory_cgroup() -> str:
         return ""
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if path == "/" or controllers not in {"", "memory"}:
+        if controllers not in {"", "memory"}:
             continue
+        parts = [part for part in path.split("/") if part not in {"", ".."}]
         for root in ("/sys/fs/cgroup/memory",) if controllers else ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-            folder = Path(root + path)
-            if any((folder / name).exists() for name in ("memory.oom_control", "memory.events")):
-                return str(folder)
+            for above in range(len(parts)):
+                folder = Path(root, *parts[above:])
+                if _limits_this_process(folder):
+                    return str(folder)
     return ""
+
+
+def _limits_this_process(cgroup: Path) -> bool:
+    """Return whether ``cgroup`` counts memory, and this process is in it."""
+    if not any((cgroup / name).exists() for name in ("memory.oom_control", "memory.events")):
+        return False
+    try:
+        members = (cgroup / "cgroup.procs").read_text(encoding="ascii").split()
+    except OSError:
+        return False
+    return str(os.getpid()) in members
 
 
 def _stat_fields(pid: int) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from swotvre_hub.errors import SettingsError
-from swotvre_hub.settings import examine_settings
+from swotvre_hub.settings import Settings, examine_settings
 from swotvre_hub.state import find_state
 
 
@@ -32,4 +32,22 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
         count = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
         raise SettingsError(f"{count} in {site_file}; nothing was changed\n\n{listing}")
     print(f"{site_file} is good: engine {settings.engine}, sizes {', '.join(settings.sizes)}", file=out)
+    for note in notes_on(settings):
+        print(f"note: {note}", file=out)
     return 0
+
+
+def notes_on(settings: Settings) -> list[str]:
+    """Return what is allowed, and will hardly be meant, in sentences."""
+    if not settings.is_batch:
+        return []
+    notes = []
+    if not settings.kernels.prefix:
+        notes.append("kernels.prefix is empty: kernels lie in the state folder, which nodes and users cannot reach")
+    if not settings.datalake.url:
+        notes.append("datalake.url is empty: the sample lies in the state folder, which nodes and users cannot reach")
+    if settings.gateway.enabled:
+        notes.append(f"Dask Gateway is off with engine {settings.engine}: its clusters would run on this machine")
+    if not settings.batch.tls:
+        notes.append("batch.tls is off: who listens on the network between hub and nodes reads every session")
+    return notes

@@ -14,6 +14,7 @@ from swotvre_hub.bootstrap import CHECKOUT, BootstrapError, ensure_uv, find_pyth
 from swotvre_hub.errors import SetupError
 from swotvre_hub.front_end import SETTINGS, ensure_lab_extension, ensure_node
 from swotvre_hub.provision import ensure_session_parts
+from swotvre_hub.spawner.tutorials import INSTALLED, find_tutorials
 from swotvre_hub.state import State, find_state
 
 #: Parts of an interpreter that no session uses.
@@ -71,6 +72,8 @@ def make_environment(folder: Path, state: State, out: TextIO) -> None:
     _run([*install, "--require-hashes", "-r", str(CHECKOUT / "locks" / "lab.txt")])
     _run([*install, "--no-deps", str(CHECKOUT)])
     copy_front_end(state, folder)
+    if tutorials := find_tutorials():
+        shutil.copytree(tutorials, folder / INSTALLED)
     open_to_everybody(folder)
     (folder / COMPLETE).touch(mode=0o644)
 

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from swotvre_hub.errors import SettingsError
 from swotvre_hub.settings import Settings
-from swotvre_hub.state import State, find_state, load_installed_settings
+from swotvre_hub.state import find_state, load_installed_settings
 
 #: Commands of each batch system that run as a user; all others run as the hub's own account.
 AS_USER = {"pbs": ("qsub", "qdel"), "slurm": ("sbatch", "scancel")}
@@ -34,15 +34,14 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
     for value, pattern, what in ((args.account, _ACCOUNT, "--account"), (args.users, _USERS, "--users")):
         if pattern.fullmatch(value) is None:
             raise SettingsError(f"{what}: received {value!r}; expected an account, for --users also %group")
-    print(render_rules(settings, state, args.account, args.users), file=out)
+    print(render_rules(settings, args.account, args.users), file=out)
     return 0
 
 
-def render_rules(settings: Settings, state: State, account: str, users: str) -> str:
+def render_rules(settings: Settings, account: str, users: str) -> str:
     """Return the content of a file for ``/etc/sudoers.d``: three commands, as users, and nothing else."""
-    python = settings.batch.lab_folder(state.environment("lab")) / "bin" / "python"
     commands = [f"{settings.batch.commands}/{name}" for name in AS_USER[settings.engine]]
-    commands.append(f"{python} -I -m swotvre_hub.session_files *")
+    commands.append(f"{settings.batch.lab_python} -I -m swotvre_hub.session_files *")
     return "\n".join(
         [
             "# swot-vre: the hub submits and ends sessions, and reads their logs, as the user of each; never as root.",

@@ -128,7 +128,8 @@ def _serve(settings: Settings, state: State, out: TextIO) -> int:
         code = process.wait()
         raise SetupError(f"the hub ended by itself (exit code {code}); its log: {hub_log(state)}")
     except (_Stop, KeyboardInterrupt):
-        print("\nstopping the sessions and the hub ...", file=out, flush=True)
+        what = "the hub; sessions go on" if settings.is_batch else "the sessions and the hub"
+        print(f"\nstopping {what} ...", file=out, flush=True)
         return 0
     finally:
         # A second Ctrl-C would leave half of it running.

@@ -48,6 +48,9 @@ class BatchEnd:
     def reason(self) -> str:
         """Return why it ended, without a full stop."""
         memory = f"it used more than its {self.size.memory_gib} GiB of memory; choose a larger size"
+        if self.job.cause is EndCause.MEMORY and self._went_on():
+            # Slurm says so of every job in which something was killed, also of one that went on for hours.
+            return f"it was stopped: {self.stop_reason}" if self.stop_reason else self._by_itself(memory)
         if self.stop_reason and self.job.cause in {EndCause.CANCELLED, EndCause.ENDED, EndCause.FORGOTTEN}:
             return f"it was stopped: {self.stop_reason}"
         return {
@@ -59,6 +62,10 @@ class BatchEnd:
             EndCause.NOT_STARTED: "the scheduler could not start it on a node",
             EndCause.FORGOTTEN: "the scheduler does not know it any more, nor why it ended",
         }.get(self.job.cause) or self._by_itself(memory)
+
+    def _went_on(self) -> bool:
+        """Whether the session itself outlived what was killed in it for its memory."""
+        return self.own is not None and self.own.cause in {"ended", "stopped"} and self.own.status != -9
 
     def _cancelled(self) -> str:
         by = (self.job.cancelled_by or "").partition("@")[0]
@@ -79,7 +86,7 @@ class BatchEnd:
         return OWN_STATUSES.get(status) or describe_status(status if status <= 128 else 128 - status)
 
     def _kills(self) -> str:
-        if self.job.cause is EndCause.MEMORY:
+        if self.job.cause is EndCause.MEMORY and not self._went_on():
             return ""
         if self.own is not None and self.own.memory_kills and self.own.cause != "memory":
             return describe_memory_kills(self.own, self.size.memory_gib)

@@ -17,6 +17,7 @@ from swotvre_hub.certificates import KeyPair
 from swotvre_hub.engines.base import (
     SchedulerUnavailableError,
 )
+from swotvre_hub.engines.pbs_refusals import describe_sudo_fault
 from swotvre_hub.spawner.batch_records import BatchJob
 from swotvre_hub.spawner.batch_runtime import BatchRuntime, runtime_of
 from swotvre_hub.spawner.session import SessionMixin, refusal
@@ -95,7 +96,7 @@ class KeptJob(SessionMixin, BatchSpawnerBase):
 
     @property
     def _python(self) -> Path:
-        return self.settings.batch.lab_folder(self.state.environment("lab")) / "bin" / "python"
+        return self.settings.batch.lab_python
 
     async def _files(self, verb: str, *arguments: str) -> dict[str, Any]:
         """Run `session_files` as the user; return what it says, ``error`` in it when it could not be run."""
@@ -107,6 +108,8 @@ class KeptJob(SessionMixin, BatchSpawnerBase):
         except SchedulerUnavailableError as error:
             return {"error": f"the files of {self.user.name} cannot be reached: {error}"}
         except ValueError:
+            if fault := describe_sudo_fault(result, "start"):
+                return {"error": fault}
             said = result.stderr.strip()[-300:] or f"exit code {result.exit_code}"
             return {
                 "error": f"the session environment {python.parent.parent} cannot be used by {self.user.name}: {said}. "

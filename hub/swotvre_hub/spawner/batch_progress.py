@@ -35,7 +35,8 @@ def describe_progress(
         now: the time, UTC.
     """
     if trouble is not None:
-        return Told(15, f"{scheduler} does not answer at present; the session is kept, and asked for again.", "trouble")
+        words = f"{scheduler} does not answer at present; the session is kept, and asked for again."
+        return Told(15, words, "trouble", {"reason": trouble})
     if status is None:
         return Told(15, f"Handed over to {scheduler}.", "submitted")
     if status.state.is_pending:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 #: Remembers, in the copied folder, what each file was when it was copied.
 RECORD = ".swotvre-copied.json"
+#: Where an environment that is no checkout keeps them, below its prefix.
+INSTALLED = Path("share/swot-vre/tutorials")
 IGNORED = {".ipynb_checkpoints", "__pycache__"}
 
 
 def find_tutorials() -> Path | None:
     """Return the folder of the tutorials that came with this installation, or None where it has none."""
-    folder = Path(__file__).resolve().parents[3] / "notebooks" / "tutorials"
-    return folder if folder.is_dir() else None
+    checkout = Path(__file__).resolve().parents[3] / "notebooks" / "tutorials"
+    return next((folder for folder in (checkout, Path(sys.prefix) / INSTALLED) if folder.is_dir()), None)
 
 
 def refresh_tutorials(source: Path, target: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Why a batch session ended, in words: what the scheduler says, what the session wrote down, what somebody asked for."""
+"""Why a batch session ended, in words: what the scheduler says, what the session wrote down, what was asked for."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ def test_nothing_that_is_unknown_stands_in_the_description() -> None:
 def test_kernels_that_were_killed_for_memory_are_named() -> None:
     record = own("stopped", 0, 2, ("swot.ipynb", "a.ipynb"))
     described = BatchEnd(SIZE, "n1", JobEnd(EndCause.CANCELLED), record, "you asked for it").describe()
-    assert "In it, the kernels of swot.ipynb, a.ipynb had been killed for using more than 32 GiB of memory." in described
+    assert (
+        "In it, the kernels of swot.ipynb, a.ipynb had been killed for using more than 32 GiB of memory." in described
+    )
 
 
 def test_a_process_that_only_the_scheduler_saw_killed_for_memory_is_told() -> None:

@@ -127,7 +127,8 @@ def test_a_hub_killed_while_it_writes_leaves_a_record_that_is_whole(records: Bat
     code = (
         "import sys; from pathlib import Path; from swotvre_hub.state import State\n"
         "from swotvre_hub.spawner.batch_records import BatchJob, BatchRecords\n"
-        "job = BatchJob.from_json(__import__('json').loads(sys.argv[2])); records = BatchRecords(State(Path(sys.argv[1])))\n"
+        "job = BatchJob.from_json(__import__('json').loads(sys.argv[2]))\n"
+        "records = BatchRecords(State(Path(sys.argv[1])))\n"
         "print(flush=True)\n"
         "while True:\n    records.save(job.changed(log='x' * 50000)); records.save(job)\n"
     )

@@ -66,7 +66,7 @@ def run(script: str, environment: dict[str, str] | None = None) -> subprocess.Co
         )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(environment=st.dictionaries(NAMES, VALUES, max_size=12))
 @example(environment=NASTY)
 def test_any_environment_arrives_as_it_is(program: Path, environment: dict[str, str]) -> None:
@@ -77,7 +77,7 @@ def test_any_environment_arrives_as_it_is(program: Path, environment: dict[str, 
     assert set(told["environment"]) - set(environment) <= {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE"}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=30))
 @example(name="it's $(a) `folder` \\ \" \n")
 def test_any_folder_is_entered(program: Path, name: str) -> None:
@@ -126,5 +126,3 @@ def test_a_refusal_does_not_tell_the_value() -> None:
 def test_a_value_that_no_encoding_knows_is_refused() -> None:
     with pytest.raises(ScriptError):
         render_session_script(SESSION_ID, Path("/p"), "/tmp", {"NAME": "\ud800"})
-
-

@@ -63,7 +63,7 @@ FORGOTTEN = ("", "qstat: Unknown Job Id 1.head", 153)
 JUMPS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=6), jumps=JUMPS)
 @example(answers=[FORGOTTEN], jumps=[0.0])
 @example(answers=[None, FORGOTTEN, None, FORGOTTEN], jumps=[-100.0, 1e6])
@@ -141,8 +141,8 @@ async def _ask_until_told(folder: Path, count: int, jumps: list[float]) -> list[
 
 async def _state_when_told(reflector: Reflector, job_id: str) -> JobState | None:
     reflector.watch(job_id)
-    for _ in range(6):
-        await reflector.wait_for_news(0.3)
+    for _ in range(4):
+        await reflector.wait_for_news(0.2)
     return _state(reflector, job_id)
 
 
