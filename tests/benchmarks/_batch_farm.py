@@ -73,10 +73,11 @@ class Session:
         used = datetime.now(UTC).isoformat()
         servers = {self._server_name: {"last_activity": used}}
         activity = {"servers": servers, "last_activity": used}
-        # What does not happen does not end the wait: a session that is idle has no other event.
+        # As if the sessions had been started at all times of the day: the reports are spread evenly from the beginning.
+        pause = random.uniform(0, ACTIVITY_SECONDS)  # noqa: S311 - no secret
         while await self._ask("POST", f"/users/{self._user}/activity", activity):
-            share = random.uniform(1 - ACTIVITY_JITTER, 1 + ACTIVITY_JITTER)  # noqa: S311 - no secret
-            await asyncio.sleep(ACTIVITY_SECONDS * share)
+            await asyncio.sleep(pause)
+            pause = ACTIVITY_SECONDS * random.uniform(1 - ACTIVITY_JITTER, 1 + ACTIVITY_JITTER)  # noqa: S311
 
     async def _ask(self, method: str, path: str, content: object) -> bool:
         """Ask the hub until it answers; return whether it knows this session."""

@@ -21,6 +21,8 @@ from _batch_load import make_users, start_session, stop_session, wait_for
 from swotvre_hub.ports import free_ports
 
 USER = "bench"
+#: A session that has just become ready is still busy; the program by hand waits until it is not.
+QUIET_SECONDS = 2.0
 #: What a job's script runs, without the batch session around it.
 PROGRAM = """
 from swotvre_lab.trimmed_imports import import_server
@@ -53,6 +55,7 @@ def measure_overhead(site: Site, folder: Path, rounds: int) -> Overhead:
             if problem := start_session(hub, USER):
                 raise SystemExit(f"a session on a free cluster did not start: {problem}")
             overhead.totals.append(time.perf_counter() - began)
+            time.sleep(QUIET_SECONDS)
             overhead.alone.append(_time_alone(site, hub))
             stop_session(hub, USER)
             wait_for(lambda: not hub.cluster.live_jobs())

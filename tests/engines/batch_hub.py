@@ -260,11 +260,13 @@ class BatchHub:
         path = self.state / "run" / "sessions" / f"{user}+{name}.history.json"
         return (json.loads(path.read_text()).get("last_end") or "") if path.exists() else ""
 
-    def progress(self, user: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60) -> list[dict[str, Any]]:
+    def progress(
+        self, user: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60, name: str = ""
+    ) -> list[dict[str, Any]]:
         """Return the events of the progress page up to the first that ``until`` accepts."""
         events: list[dict[str, Any]] = []
         deadline = time.monotonic() + seconds
-        url = f"/users/{user}/server/progress"
+        url = f"{self._server_path(user, name)}/progress"
         with self.api.stream("GET", url, timeout=seconds) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data: "):
@@ -285,6 +287,14 @@ class BatchHub:
         path = f"user/{user}/{name}/api/status" if name else f"user/{user}/api/status"
         try:
             return httpx.get(f"{self.url}{path}", headers=dict(self.api.headers), timeout=10).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @staticmethod
+    def answers_at(job: dict[str, Any]) -> bool:
+        """Return whether the session of a job answers on its node, without the proxy and without TLS."""
+        try:
+            return httpx.get(f"http://{job['host']}:{job['port']}/", timeout=5).is_success
         except httpx.TransportError:
             return False
 

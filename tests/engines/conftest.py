@@ -23,6 +23,9 @@ from openpbs_cluster import OpenPbsCluster, find_commands
 from recorded_pbs_cluster import RecordedPbsCluster
 from slurm_cluster import SlurmCluster
 
+#: Title of each cluster that was tried, and whether it was a real one.
+ENGINES: dict[str, bool] = {}
+
 
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[SlurmCluster]:
@@ -74,7 +77,15 @@ def cluster(request: pytest.FixtureRequest) -> BatchCluster:
     ensure_accounts()
     name = {"recorded PBS": "recorded_pbs", "Slurm": "slurm_cluster", "OpenPBS": "openpbs"}[request.param]
     found: BatchCluster = request.getfixturevalue(name)
+    ENGINES[found.title] = found.is_real
     return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which batch systems the behaviours were tried on, and which of them were real."""
+    for title, is_real in ENGINES.items():
+        kind = "real" if is_real else "a stand-in that acts as recorded"
+        terminalreporter.write_line(f"batch system: {title} ({kind})")
 
 
 @pytest.fixture(scope="session")

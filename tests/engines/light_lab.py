@@ -7,15 +7,13 @@ session are the real ones; only the server behind the port is this one.
 from __future__ import annotations
 
 import stat
-import sys
 from pathlib import Path
 
 PYTHON = """#!/usr/bin/python3 -ISE
 import os, sys
 if "swotvre_lab.batch" in sys.argv:
     os.execv("/usr/bin/python3", ["python3", "-ISE", {session!r}])
-os.environ["PYTHONPATH"] = {packages!r}
-os.execv({python!r}, [{python!r}, *[argument for argument in sys.argv[1:] if argument != "-I"]])
+os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 """
 
 SESSION = """
@@ -68,13 +66,18 @@ signal.pause()
 """
 
 
-def make_light_lab(folder: Path, checkout: Path) -> Path:
-    """Make the environment in ``folder``, which every account must be able to enter; return it."""
+def make_light_lab(folder: Path, lab: Path) -> Path:
+    """Make the environment in ``folder``, which every account must be able to enter; return it.
+
+    Args:
+        folder: does not exist yet.
+        lab: the real environment, whose programs do everything but the server.
+    """
     (folder / "bin").mkdir(parents=True)
     session = folder / "session.py"
     session.write_text("import urllib.error\n" + SESSION, encoding="utf-8")
     python = folder / "bin" / "python"
-    text = PYTHON.format(session=str(session), packages=str(checkout / "hub"), python=sys.executable)
+    text = PYTHON.format(session=str(session), python=str(lab / "bin" / "python"))
     python.write_text(text, encoding="utf-8")
     for path in (folder, folder / "bin"):
         path.chmod(0o755)

@@ -14,13 +14,14 @@ import httpx
 import psutil
 import pytest
 from batch_hub import BatchHub, batch_hub
+from cluster import USERS, ensure_accounts
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from light_lab import make_light_lab
 from recorded_pbs_cluster import RecordedPbsCluster
 
-#: The account of the tests themselves: one that needs no sudo. It has several sessions, by name.
-USER = "root"
+#: One account, which has several sessions, by name.
+USER = USERS[0]
 NAMES = ("", "second", "third")
 #: What may happen to a session, and to all of them.
 OF_ONE = ("start", "start without waiting", "stop", "stop without waiting", "qdel", "crash")
@@ -28,17 +29,19 @@ OF_ALL = ("kill the hub", "restart the hub", "scheduler down", "scheduler up", "
 
 
 @pytest.fixture(scope="module")
-def hub(recorded_pbs: RecordedPbsCluster, checkout: Path) -> Iterator[BatchHub]:
+def hub(recorded_pbs: RecordedPbsCluster, lab_everywhere: Path) -> Iterator[BatchHub]:
+    ensure_accounts()
     folder = Path(tempfile.mkdtemp(prefix="vre-light-", dir="/tmp"))
     folder.chmod(0o755)
-    lab = make_light_lab(folder / "lab", checkout)
+    lab = make_light_lab(folder / "lab", lab_everywhere)
     changes = {
         "batch": {"tls": False},
-        "sessions": {"workspace": f"{folder}/home/{{username}}", "per_user": 5, "start_timeout_seconds": 30},
-        "auth": {"user_name_pattern": "[a-z]+"},
+        "sessions": {"per_user": 5, "start_timeout_seconds": 30},
         "scheduler": {"query_seconds": 1, "starting_query_seconds": 0.2, "command_timeout_seconds": 10},
     }
     with batch_hub(recorded_pbs, lab, settings=changes) as hub:
+        hub.start_session(USER)  # otherwise all that follows would be about nothing
+        hub.stop_session(USER)
         yield hub
     shutil.rmtree(folder, ignore_errors=True)
 
