@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import pwd
 import signal
@@ -18,8 +17,6 @@ RUNUSER = "/usr/sbin/runuser"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 #: Commands that run at once for users: a hundred starts at the same moment are no hundred processes.
 AT_ONCE = 8
-#: More than the answer for ten thousand sessions: what prints more is not read to its end.
-LARGEST_OUTPUT_BYTES = 256 * 2**20
 
 
 class CommandRunner:
@@ -64,17 +61,19 @@ class CommandRunner:
             async with asyncio.timeout(self._timeout_seconds):
                 out, err = await process.communicate(stdin.encode())
         except TimeoutError as error:
+            await _end(process)
             raise SchedulerUnavailableError(
                 f"{Path(_program(arguments)).name} did not answer within {self._timeout_seconds:g} s"
             ) from error
-        finally:
-            # Also when whoever waited was cancelled: nothing of ours is left behind.
+        except BaseException:
+            # Whoever waited was cancelled: nothing of ours is left behind.
             await _end(process)
+            raise
         return CommandResult(
             arguments,
             process.returncode if process.returncode is not None else -1,
-            out[:LARGEST_OUTPUT_BYTES].decode("utf-8", errors="replace"),
-            err[:LARGEST_OUTPUT_BYTES].decode("utf-8", errors="replace"),
+            out.decode("utf-8", errors="replace"),
+            err.decode("utf-8", errors="replace"),
         )
 
 
@@ -94,7 +93,8 @@ def prefix_for(user_name: str, account: str, uid: int) -> list[str]:
 
 
 def _account() -> str:
-    return getpass.getuser() if os.geteuid() != 0 else "root"
+    """Return the account that this process runs as; what its environment says of itself does not count."""
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def _environment(user_name: str) -> dict[str, str]:
@@ -113,9 +113,10 @@ def _program(arguments: Sequence[str]) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a command and what it started, also when it has ended itself."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
     if process.returncode is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
             process.kill()
     with suppress(TimeoutError, asyncio.CancelledError):

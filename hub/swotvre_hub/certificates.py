@@ -79,7 +79,10 @@ class SessionAuthority:
         Raises:
             CertificateError: when it is another session's.
         """
-        certificate = x509.load_der_x509_certificate(shown)
+        try:
+            certificate = x509.load_der_x509_certificate(shown)
+        except ValueError as error:
+            raise CertificateError("received what is no certificate") from error
         names = [str(item.value) for item in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         key = certificate.public_key()
         if names != [session_id] or not isinstance(key, ec.EllipticCurvePublicKey):
@@ -111,4 +114,8 @@ def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(host))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(host)
+    except ValueError as error:
+        raise CertificateError(f"no certificate can name the node {host!r}: expected a name in ASCII") from error

@@ -202,6 +202,9 @@ def _what_is_free(nodes: Sequence[Node], size: SessionSize) -> str:
         return "no node takes jobs at present"
     if size.gpus and max(node.free_gpus for node in nodes) < size.gpus:
         return f"at most {max(node.free_gpus for node in nodes)} GPUs are free on one node"
+    if size.gpus and not any(node.free_gpus >= size.gpus and node.free_cores >= size.cores for node in nodes):
+        return "free GPUs and free cores are not on the same node"
+    nodes = [node for node in nodes if node.free_gpus >= size.gpus]
     cores = max(node.free_cores for node in nodes)
     if cores == 0:
         return "no core is free on any node"

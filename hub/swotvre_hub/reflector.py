@@ -149,7 +149,8 @@ class Reflector:
         else:
             base = self.settings.query_seconds
         if self._failures:
-            base = max(base, min(quick * 2**self._failures, quick * LARGEST_BACK_OFF * 4, LONGEST_PAUSE_SECONDS))
+            back_off = min(quick * 2**self._failures, quick * LARGEST_BACK_OFF * 4, LONGEST_PAUSE_SECONDS)
+            base = max(base, back_off)
         return base
 
     async def _ask_on(self) -> None:
@@ -171,26 +172,42 @@ class Reflector:
                             await self._wake.wait()
 
     async def _ask(self) -> None:
-        asked_at = self.clock()
-        job_ids = list(self._jobs)
         try:
-            answers = await self._ask_states(job_ids)
+            await self._ask_for_all()
         except SchedulerUnavailableError as error:
             self._note_failure(str(error))
         except Exception:
             # Whatever a scheduler prints, the questions go on: nobody else would notice that they have stopped.
             self.log.exception("The scheduler's answer could not be read")
             self._note_failure("its answer could not be read")
-        else:
-            if self._trouble is not None:
-                self.log.warning("The scheduler answers again")
-            self._trouble, self._failures = None, 0
-            for job_id, status in answers.items():
-                self._take(job_id, status, asked_at)
-            await self._ask_places()
-            await self._ask_left_out(set(job_ids) - set(answers))
-        self._news.set()
-        self._news = asyncio.Event()
+        finally:
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def _ask_for_all(self) -> None:
+        asked_at = self.clock()
+        job_ids = self._well_formed(list(self._jobs))
+        answers = await self._ask_states(job_ids) if job_ids else {}
+        if self._trouble is not None:
+            self.log.warning("The scheduler answers again")
+        self._trouble, self._failures = None, 0
+        for job_id, status in answers.items():
+            self._take(job_id, status, asked_at)
+        await self._ask_places()
+        await self._ask_left_out(set(job_ids) - set(answers))
+
+    def _well_formed(self, job_ids: list[str]) -> list[str]:
+        """Return the ids that the engine can ask for; another one would have the question for all of them refused."""
+        try:
+            self.engine.status_command(job_ids)
+        except ValueError:
+            for job_id in job_ids:
+                try:
+                    self.engine.status_command([job_id])
+                except ValueError as error:
+                    self.log.warning("A job is not asked after any more: %s", error)
+                    self.forget(job_id)
+        return [job_id for job_id in job_ids if job_id in self._jobs]
 
     def _note_failure(self, why: str) -> None:
         self._failures = min(self._failures + 1, 16)
@@ -256,4 +273,7 @@ class Reflector:
         on_end = job.on_end
         if status.state is JobState.ENDED and on_end is not None:
             job.on_end = None
-            on_end()
+            try:
+                on_end()
+            except Exception:
+                self.log.exception("The end of job %s could not be told", job_id)

@@ -10,15 +10,17 @@ The hub runs this by sudo: it may not read or write in anybody's home itself. It
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from swotvre_hub.spawner.workspace import WorkspaceError, prepare_workspace
 
@@ -69,15 +71,28 @@ def remove_old(logs: Path, before: float) -> None:
 def end(folder: Path, session_id: str) -> dict[str, Any]:
     """Return ``end`` (the text of the session's own record, or null) and ``log`` (its last lines)."""
     record = None
-    with suppress(OSError, UnicodeDecodeError):
-        record = end_path(folder, session_id).read_text(encoding="ascii")[:READ_BYTES]
+    with suppress(OSError, UnicodeDecodeError), open_plain(end_path(folder, session_id)) as stream:
+        record = stream.read(READ_BYTES).decode("ascii")
     return {"end": record, "log": last_lines(log_path(folder, session_id))}
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to be read; what is no plain file, and might never end, is not read.
+
+    Raises:
+        OSError: when it cannot be opened, or is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def last_lines(path: Path) -> list[str]:
     """Return the last lines of a log; none when it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(size - READ_BYTES, 0))
             text = stream.read(READ_BYTES).decode("utf-8", errors="replace")

@@ -12,7 +12,7 @@ def groups_of(user_name: str) -> frozenset[str]:
     """Return the names of all groups that ``user_name`` is a member of; none when there is no such account."""
     try:
         account = pwd.getpwnam(user_name)
-    except KeyError:
+    except (KeyError, ValueError):
         return frozenset()
     names = set()
     for number in os.getgrouplist(user_name, account.pw_gid):

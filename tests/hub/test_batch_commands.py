@@ -128,7 +128,6 @@ async def test_a_command_that_ignores_signals_is_ended(mark: str) -> None:
     assert all_gone(mark)
 
 
-@pytest.mark.xfail(reason="_end kills the group only while its first process lives")
 async def test_what_a_command_left_behind_with_its_output_is_ended_too(mark: str) -> None:
     script = f"sh -c 'sleep 20; :' {mark} & exit 0"
     with pytest.raises(SchedulerUnavailableError):
@@ -194,7 +193,6 @@ async def test_a_time_out_names_the_program_and_not_what_runs_it(mark: str) -> N
     assert all_gone(mark)
 
 
-@pytest.mark.xfail(reason="getpass.getuser() believes LOGNAME: a command of that user then runs as the hub's account")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another account")
 def test_the_account_of_the_hub_is_not_what_its_environment_says() -> None:
     # The module is read before the account changes: that one may not be able to read the checkout.

@@ -177,7 +177,6 @@ def test_an_authority_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path
         SessionAuthority(tmp_path)
 
 
-@pytest.mark.xfail(reason="ValueError of cryptography is not translated")
 @pytest.mark.parametrize(("certificate", "host"), [(b"garbage", "n17"), (None, "n\u0153ud17")])
 def test_what_cannot_be_signed_is_a_certificate_error(
     authority: SessionAuthority, certificate: bytes | None, host: str

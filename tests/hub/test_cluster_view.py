@@ -95,7 +95,6 @@ def test_a_session_without_gpus_does_not_wait_for_them() -> None:
     assert words(cluster(node(gpus=(0, 4))), size())[0] == "now"
 
 
-@pytest.mark.xfail(reason="_what_is_free names memory when cores and GPUs are free, but not on the same node")
 def test_what_is_free_on_different_nodes_is_not_told_as_missing_memory() -> None:
     state = cluster(node(gpus=(0, 0)), node("n2", cores=(0, 8), gpus=(1, 1)))
     assert "64 GiB" not in words(state, size(gpus=1))[1]

@@ -7,6 +7,7 @@ more ends it: a job that nobody waits for does not run on.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -104,6 +105,8 @@ def import_report_and_serve(reporter: Reporter) -> None:
     from swotvre_lab.server import serve
 
     telling.join()
+    if reporter.error is None and not reporter.is_understood:
+        reporter.error = BatchError("the report of the port ended unexpectedly", EXIT_NO_HUB)
     if reporter.error is not None:
         print(f"session: {reporter.error}", file=sys.stderr, flush=True)  # noqa: T201
         raise SystemExit(reporter.error.exit_status)
@@ -115,8 +118,10 @@ def keep_tls_files(environment: dict[str, str], folder: Path) -> TlsFiles | None
     contents = {name: environment.pop(variable, "") for name, variable in TLS_VARIABLES.items()}
     for variable in TLS_VARIABLES.values():
         os.environ.pop(variable, None)
-    if not all(contents.values()):
+    if not any(contents.values()):
         return None
+    if missing := [TLS_VARIABLES[name] for name, content in contents.items() if not content]:
+        raise BatchError(f"the hub sent only a part of what TLS needs; {', '.join(missing)} is missing", EXIT_NO_HUB)
     files = {}
     for name, content in contents.items():
         files[name] = folder / f"{name}.pem"
@@ -172,6 +177,8 @@ class Reporter:
         self._token = environment["JUPYTERHUB_API_TOKEN"]
         self._port = port
         self._tls = tls
+        #: Whether the hub has taken the port.
+        self.is_understood = False
         #: Why the session cannot go on; None: it can.
         self.error: BatchError | None = None
 
@@ -188,9 +195,10 @@ class Reporter:
                     self.error = BatchError(f"the hub does not wait for this session: {said}", EXIT_UNWANTED)
                     return
                 trouble = f"HTTP {error.code}: {said}"
-            except (OSError, ValueError) as error:
-                trouble = str(error)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                trouble = str(error) or type(error).__name__
             else:
+                self.is_understood = True
                 return
             if time.monotonic() > deadline:
                 self.error = BatchError(f"the hub at {self._url} cannot be told the port: {trouble}", EXIT_NO_HUB)
@@ -230,8 +238,11 @@ def write_private(path: Path, content: str) -> None:
 
 
 def _text_of(error: urllib.error.HTTPError) -> str:
-    with error:
-        text = error.read(2000).decode("utf-8", errors="replace")
+    try:
+        with error:
+            text = error.read(2000).decode("utf-8", errors="replace")
+    except (OSError, http.client.HTTPException):
+        return "no more was said"
     try:
         return str(json.loads(text)["message"])
     except (ValueError, LookupError, TypeError):

@@ -40,8 +40,9 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
 
 def render_rules(settings: Settings, account: str, users: str) -> str:
     """Return the content of a file for ``/etc/sudoers.d``: three commands, as users, and nothing else."""
-    commands = [f"{settings.batch.commands}/{name}" for name in AS_USER[settings.engine]]
-    commands.append(f"{settings.batch.lab_python} -I -m swotvre_hub.session_files *")
+    folder, python = _escaped(settings.batch.commands), _escaped(str(settings.batch.lab_python))
+    commands = [f"{folder}/{name}" for name in AS_USER[settings.engine]]
+    commands.append(f"{python} -I -m swotvre_hub.session_files *")
     return "\n".join(
         [
             "# swot-vre: the hub submits and ends sessions, and reads their logs, as the user of each; never as root.",
@@ -50,3 +51,8 @@ def render_rules(settings: Settings, account: str, users: str) -> str:
             ", \\\n".join(f"    {command}" for command in commands),
         ]
     )
+
+
+def _escaped(path: str) -> str:
+    """Return a path as sudoers reads it: what would end it, or stand for other files, after a backslash."""
+    return re.sub(r"([\\,:=*?\[\]()!\"# \t])", r"\\\1", path)

@@ -19,6 +19,9 @@ OWN_STATUSES = {
     126: "the session environment cannot be executed on its node",
     127: "the session environment is not there on its node",
 }
+FORGOTTEN = "the scheduler does not know it any more, nor why it ended"
+#: 128 plus the largest signal of Linux.
+LAST_SIGNAL = 192
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,12 @@ class BatchEnd:
             EndCause.CANCELLED: self._cancelled(),
             EndCause.PREEMPTED: "a job of higher priority took its place; start it again",
             EndCause.NOT_STARTED: "the scheduler could not start it on a node",
-            EndCause.FORGOTTEN: "the scheduler does not know it any more, nor why it ended",
+            EndCause.FORGOTTEN: None if self._says_itself() else FORGOTTEN,
         }.get(self.job.cause) or self._by_itself(memory)
+
+    def _says_itself(self) -> bool:
+        """Whether the session wrote down how it ended."""
+        return self.own is not None and self.own.cause != "lost"
 
     def _went_on(self) -> bool:
         """Whether the session itself outlived what was killed in it for its memory."""
@@ -78,12 +85,15 @@ class BatchEnd:
             return memory
         if self.own is not None and self.own.cause == "ended":
             return describe_status(self.own.status)
+        if self.own is not None and self.own.cause == "walltime":
+            return "its duration was over"
         if self.own is not None and self.own.cause == "stopped":
             return "it was told to end on its node"
         status = self.job.exit_status
         if status is None:
             return "it ended, and the scheduler does not say how"
-        return OWN_STATUSES.get(status) or describe_status(status if status <= 128 else 128 - status)
+        # A shell tells the signal that ended its program as 128 and its number.
+        return OWN_STATUSES.get(status) or describe_status(128 - status if 128 < status <= LAST_SIGNAL else status)
 
     def _kills(self) -> str:
         if self.job.cause is EndCause.MEMORY and not self._went_on():

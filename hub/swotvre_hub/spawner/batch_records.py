@@ -72,7 +72,13 @@ class BatchJob:
             job = cls(**known)
         except TypeError:
             return None
-        return job if isinstance(job.session_id, str) and _SESSION_ID.fullmatch(job.session_id) else None
+        # A number of seconds may be a whole one; nothing else is taken for what it is not.
+        kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
+        for item in fields(cls):
+            value = getattr(job, item.name)
+            if not isinstance(value, kinds[str(item.type)]) or (isinstance(value, bool) and item.type != "bool"):
+                return None
+        return job if _SESSION_ID.fullmatch(job.session_id) else None
 
 
 class BatchRecords:

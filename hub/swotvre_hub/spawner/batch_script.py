@@ -34,10 +34,10 @@ def render_session_script(session_id: str, python: Path, folder: str, environmen
         ScriptError: when a name is no shell variable, or a value holds a NUL.
     """
     for name, value in environment.items():
-        if _VARIABLE.fullmatch(name) is None or "\0" in value:
+        if _VARIABLE.fullmatch(name) is None or "\0" in value or not _is_text(value):
             raise ScriptError(
                 f"the environment of sessions holds {name!r}, which a shell cannot export; expected a name of letters, "
-                "digits and underscores, and a value without NUL: see c.Spawner.environment in jupyterhub_config.d"
+                "digits and underscores, and text without NUL: see c.Spawner.environment in jupyterhub_config.d"
             )
     return _template().render(
         session_id=session_id,
@@ -45,6 +45,15 @@ def render_session_script(session_id: str, python: Path, folder: str, environmen
         folder=shlex.quote(folder),
         environment=[(name, shlex.quote(value)) for name, value in sorted(environment.items())],
     )
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a value can be written as UTF-8: half of a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @cache

@@ -90,7 +90,6 @@ def test_an_exit_status_is_told_in_words(status: int, words: str) -> None:
     assert reason(JobEnd(EndCause.ENDED, status)) == words
 
 
-@pytest.mark.xfail(reason="every status above 128 is taken for a signal: 255 is none")
 def test_a_status_that_is_no_signal_is_told_as_it_is() -> None:
     assert reason(JobEnd(EndCause.ENDED, 255)) == "JupyterLab ended by itself with exit code 255"
 
@@ -109,12 +108,10 @@ def test_the_record_of_the_session_tells_more_than_a_mere_end(record: SessionEnd
     assert reason(JobEnd(EndCause.ENDED, 137), record) == words
 
 
-@pytest.mark.xfail(reason="_by_itself does not know the cause 'walltime' of the session's own record")
 def test_a_session_that_ended_itself_when_its_duration_was_over_says_so() -> None:
     assert reason(JobEnd(EndCause.ENDED, 143), own("walltime", -15)) == "its duration was over"
 
 
-@pytest.mark.xfail(reason="reason() does not look at the session's own record when the scheduler forgot the job")
 @pytest.mark.parametrize("record", [own("memory", -9), own("ended", 3), own("walltime", -15)])
 def test_the_record_of_the_session_is_believed_when_the_scheduler_forgot_it(record: SessionEnd) -> None:
     assert "does not know" not in reason(JobEnd(EndCause.FORGOTTEN), record)
