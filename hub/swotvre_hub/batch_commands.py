@@ -24,7 +24,9 @@ class CommandRunner:
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
-        self._users = asyncio.Semaphore(AT_ONCE)
+        # Two queues: a hundred starts that make files ready keep no job from being submitted or ended.
+        self._jobs = asyncio.Semaphore(AT_ONCE)
+        self._files = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, arguments: Sequence[str]) -> CommandResult:
         """Run a command as the hub's own account.
@@ -34,13 +36,21 @@ class CommandRunner:
         """
         return await self._run(list(arguments), "", _environment(_account()))
 
-    async def run_as(self, user_name: str, arguments: Sequence[str], stdin: str = "") -> CommandResult:
+    async def run_as(
+        self, user_name: str, arguments: Sequence[str], stdin: str = "", for_files: bool = False
+    ) -> CommandResult:
         """Run a command as the account ``user_name``, with ``stdin`` as its standard input.
+
+        Args:
+            user_name: a validated account name.
+            arguments: the command.
+            stdin: its standard input.
+            for_files: whether it handles files, and is no command of the scheduler.
 
         Raises:
             SchedulerUnavailableError: when it cannot be run, or does not end in time.
         """
-        async with self._users:
+        async with self._files if for_files else self._jobs:
             prefix = prefix_for(user_name, _account(), os.geteuid())
             return await self._run([*prefix, *arguments], stdin, _environment(user_name))
 

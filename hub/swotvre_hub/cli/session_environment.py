@@ -99,6 +99,8 @@ def copy_interpreter(python: Path, target: Path) -> Path:
     shutil.copytree(base, target, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
     copy = target / "bin" / python.resolve().name
     find_own_library(copy, base / "lib")
+    # Who runs a session may not write here: what is not compiled now would be compiled at every start.
+    _run([str(copy), "-I", "-m", "compileall", "-q", "-j", "0", str(target / "lib")])
     return copy
 
 

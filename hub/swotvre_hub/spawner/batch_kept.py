@@ -103,7 +103,7 @@ class KeptJob(SessionMixin, BatchSpawnerBase):
         python = self._python
         command = [str(python), "-I", "-m", "swotvre_hub.session_files", verb, self._session_id, *arguments]
         try:
-            result = await self.runtime.runner.run_as(self.user.name, command)
+            result = await self.runtime.runner.run_as(self.user.name, command, for_files=True)
             answer = json.loads(result.stdout)
         except SchedulerUnavailableError as error:
             return {"error": f"the files of {self.user.name} cannot be reached: {error}"}
@@ -130,14 +130,20 @@ class KeptJob(SessionMixin, BatchSpawnerBase):
         sizes = self.settings.sizes
         return sizes.get(job.size) or sizes[self.settings.sessions.default_size]
 
-    def _keep(self, job: BatchJob) -> None:
-        """Save the job at once, in the records and in the hub's database: a hub may be killed at any time."""
+    def _keep(self, job: BatchJob, durable: bool = True) -> None:
+        """Save the job at once: a hub may be killed at any time.
+
+        Args:
+            job: as it is now.
+            durable: whether it also survives a crash of the machine, and stands in the hub's database: what the job can
+                tell again need not.
+        """
         self._job = job
         self.job_id = job.job_id
         self.token_digest = job.token_digest
         self.runtime.claimed.add(job.session_id)
-        self.runtime.records.save(job)
-        if self.orm_spawner is not None:
+        self.runtime.records.save(job, durable)
+        if durable and self.orm_spawner is not None:
             self.orm_spawner.state = self.get_state()
             self.commit()
 

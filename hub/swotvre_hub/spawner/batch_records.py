@@ -82,28 +82,39 @@ class BatchJob:
 
 
 class BatchRecords:
-    """The records of one installation, in ``run/jobs`` of the state folder."""
+    """The records of one installation, in ``run/jobs`` of the state folder; its hub is the only one that writes."""
 
     def __init__(self, state: State) -> None:
         self.folder = state.run / "jobs"
+        self._jobs: dict[str, BatchJob] | None = None
 
-    def save(self, job: BatchJob) -> None:
-        """Keep ``job``, in place of what was kept of it before."""
+    def save(self, job: BatchJob, durable: bool = True) -> None:
+        """Keep ``job``, in place of what was kept of it before; ``durable``: it survives a crash of the machine."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(job.session_id)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with partial.open("w", encoding="ascii") as stream:
             json.dump(job.to_json(), stream)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         partial.replace(path)
+        if self._jobs is not None:
+            self._jobs[job.session_id] = job
 
     def remove(self, session_id: str) -> None:
         """Forget a job that is over."""
         self._path(session_id).unlink(missing_ok=True)
+        if self._jobs is not None:
+            self._jobs.pop(session_id, None)
 
     def all(self) -> Iterator[BatchJob]:
         """Yield every job that is kept."""
+        if self._jobs is None:
+            self._jobs = {job.session_id: job for job in self._read()}
+        yield from list(self._jobs.values())
+
+    def _read(self) -> Iterator[BatchJob]:
         for path in sorted(self.folder.glob("*.json")):
             try:
                 job = BatchJob.from_json(json.loads(path.read_text(encoding="ascii")))

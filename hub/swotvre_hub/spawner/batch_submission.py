@@ -84,7 +84,8 @@ class SubmittedJob(EndingJob):
                 "scheduler-down",
                 503,
             ) from error
-        self._keep(job.changed(job_id=job_id))
+        # It may have told its port before the hub came to read what the scheduler answered.
+        self._keep((self._job or job).changed(job_id=job_id))
         self.log.info("Session %s of %s is job %s", job.session_id, self._log_name, job_id)
         self.runtime.reflector.watch(job_id, self._notice_end)
         return job_id

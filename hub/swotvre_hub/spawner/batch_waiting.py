@@ -102,7 +102,7 @@ class AwaitedJob(SubmittedJob):
         if not status.host or job.host == status.host:
             return
         started = status.started.timestamp() if status.started else time.time()
-        self._keep(job.changed(host=status.host, started_at=started))
+        self._keep(job.changed(host=status.host, started_at=started), durable=False)
 
     async def _answering_url(self) -> str | None:
         """Return the session's URL if its port accepts; the hub's first probe then succeeds."""
@@ -115,8 +115,9 @@ class AwaitedJob(SubmittedJob):
         except (OSError, TimeoutError):
             return None
         writer.close()
+        job = self._live_job()
         self.port = job.port
-        self._keep(job.changed(is_up=True))
+        self._keep(job.changed(is_up=True), durable=False)
         return self._url(job)
 
     async def accept_port(self, port: int, shown_certificate: bytes | None) -> str | None:
@@ -137,7 +138,7 @@ class AwaitedJob(SubmittedJob):
             lifetime = timedelta(seconds=job.walltime_seconds) + timedelta(hours=1)
             authority = SessionAuthority(Path(self.internal_certs_location))
             certificate = authority.name_node(shown_certificate, job.session_id, host, lifetime)
-        self._keep(self._live_job().changed(port=port))
+        self._keep(self._live_job().changed(port=port), durable=False)
         self._reported.set()
         return certificate
 
@@ -212,6 +213,7 @@ class AwaitedJob(SubmittedJob):
             await self._wait_for_session()
             job = self._live_job()
             self.server.proto, self.server.ip, self.server.port = self._scheme, job.host, job.port
+            self.orm_spawner.state = self.get_state()
             self.commit()
             await wait_up(self)
             await self.user.settings["proxy"].add_user(self.user, self.name)
