@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 #: What qsub and sbatch take as a queue, a partition, a project or an account, and no shell or option parser minds.
 SCHEDULER_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,59}$"
@@ -17,6 +17,19 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Hours = Annotated[float, Field(gt=0, le=24 * 31, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+
+def _compiles(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"a regular expression that compiles ({error})") from error
+    return value
+
+
+#: A regular expression.
+Pattern = Annotated[str, AfterValidator(_compiles)]
+#: YAML has lists, and frozen models have tuples.
+ListAsTuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 _HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 
 
@@ -87,28 +100,14 @@ class Scheduler(Block):
 class Queues(Block):
     """Which queues (partitions) and projects (accounts) a user may choose."""
 
-    offer: tuple[SchedulerName, ...] = Field(
+    offer: Annotated[tuple[SchedulerName, ...], ListAsTuple] = Field(
         description="Queues on the launch page, the preselected one first; of these a user sees those that would take "
         "the session. Empty: the scheduler's default queue, and no choice."
     )
     projects: Literal["none", "groups"] = Field(
         description="``groups``: a session runs for one of the user's Unix groups that match project_pattern."
     )
-    project_pattern: str = Field(description="Regular expression that the whole name of a project must match.")
-
-    @field_validator("offer", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("project_pattern")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"a regular expression that compiles ({error})") from error
-        return value
+    project_pattern: Pattern = Field(description="Regular expression that the whole name of a project must match.")
 
     def matching_projects(self, groups: Iterable[str]) -> tuple[str, ...]:
         """Return the projects among a user's Unix groups, in alphabetical order."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from swotvre_hub.batch_settings import Batch, Block, ProxySettings, Queues, Scheduler
+from swotvre_hub.batch_settings import Batch, Block, ListAsTuple, Pattern, ProxySettings, Queues, Scheduler
 from swotvre_hub.errors import SettingsError
 from swotvre_hub.settings_problems import SettingsProblem, problems_of
 from swotvre_hub.yaml_reading import read_yaml_mapping
@@ -72,24 +72,12 @@ class Auth(Block):
         description="``shared-password``: any name, with the password of this installation; the local engine only. "
         "``pam``: accounts of this machine. Another authenticator is set in jupyterhub_config.d."
     )
-    user_name_pattern: str = Field(
+    user_name_pattern: Pattern = Field(
         description="Regular expression that a whole user name must match; a name becomes a folder and part of a URL."
     )
-    admins: tuple[str, ...] = Field(description="User names that may open the admin page with the admin password.")
-
-    @field_validator("user_name_pattern")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"a regular expression that compiles ({error})") from error
-        return value
-
-    @field_validator("admins", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    admins: Annotated[tuple[str, ...], ListAsTuple] = Field(
+        description="User names that may open the admin page with the admin password."
+    )
 
     @model_validator(mode="after")
     def _admins_have_names(self) -> Self:
@@ -122,7 +110,7 @@ class Sessions(Block):
 
     default_size: Name = Field(description="Size that is preselected for a user's first session.")
     default_walltime_hours: PositiveHours = Field(description="Duration that is preselected, in hours.")
-    walltime_choices_hours: tuple[PositiveHours, ...] = Field(
+    walltime_choices_hours: Annotated[tuple[PositiveHours, ...], ListAsTuple] = Field(
         min_length=1, description="Durations offered on the launch page, in hours."
     )
     workspace: str = Field(
@@ -138,11 +126,6 @@ class Sessions(Block):
         description="Local engine only: start sessions from a process that has imported JupyterLab already (fast), "
         "or each from scratch."
     )
-
-    @field_validator("walltime_choices_hours", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("workspace")
     @classmethod
@@ -177,13 +160,10 @@ class Kernels(Block):
     prefix: Annotated[str, Field(pattern=r"^(|/.*)$")] = Field(
         description="Absolute folder of the built kernels. Empty: ``kernels`` of the state folder."
     )
-    install: tuple[Name, ...] = Field(min_length=1, description="Kernels that ``swot-vre up`` builds.")
+    install: Annotated[tuple[Name, ...], ListAsTuple] = Field(
+        min_length=1, description="Kernels that ``swot-vre up`` builds."
+    )
     default: Name = Field(description="Kernel of a new notebook, and of Dask clusters.")
-
-    @field_validator("install", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _default_is_installed(self) -> Self:

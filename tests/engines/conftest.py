@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from chromium import browser, page  # noqa: F401 - fixtures
 from cluster import BatchCluster, ensure_accounts
+from light_lab import make_light_lab
 from node_network import ClusterUnavailableError
 from openpbs_cluster import OpenPbsCluster, find_commands
 from recorded_pbs_cluster import RecordedPbsCluster
@@ -100,4 +101,14 @@ def lab_everywhere(installed_state: Path) -> Iterator[Path]:
     command = [str(program), "session-environment", str(folder / "lab"), "--state", str(installed_state)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     yield folder / "lab"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def light_lab(lab_everywhere: Path) -> Iterator[Path]:
+    """Return an environment whose sessions start in a tenth of a second, for tests of many starts and ends."""
+    ensure_accounts()
+    folder = Path(tempfile.mkdtemp(prefix="vre-light-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield make_light_lab(folder / "lab", lab_everywhere)
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,10 +12,9 @@ import httpx
 import psutil
 import pytest
 from batch_hub import BatchHub, batch_hub
-from cluster import USERS, ensure_accounts
+from cluster import USERS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from light_lab import make_light_lab
 from recorded_pbs_cluster import RecordedPbsCluster
 
 #: One account, which has several sessions, by name.
@@ -29,21 +26,16 @@ OF_ALL = ("kill the hub", "restart the hub", "scheduler down", "scheduler up", "
 
 
 @pytest.fixture(scope="module")
-def hub(recorded_pbs: RecordedPbsCluster, lab_everywhere: Path) -> Iterator[BatchHub]:
-    ensure_accounts()
-    folder = Path(tempfile.mkdtemp(prefix="vre-light-", dir="/tmp"))
-    folder.chmod(0o755)
-    lab = make_light_lab(folder / "lab", lab_everywhere)
+def hub(recorded_pbs: RecordedPbsCluster, light_lab: Path) -> Iterator[BatchHub]:
     changes = {
         "batch": {"tls": False},
         "sessions": {"per_user": 5, "start_timeout_seconds": 30},
         "scheduler": {"query_seconds": 1, "starting_query_seconds": 0.2, "command_timeout_seconds": 10},
     }
-    with batch_hub(recorded_pbs, lab, settings=changes) as hub:
+    with batch_hub(recorded_pbs, light_lab, settings=changes) as hub:
         hub.start_session(USER)  # otherwise all that follows would be about nothing
         hub.stop_session(USER)
         yield hub
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Story:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -11,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from batch_hub import BatchHub, batch_hub
-from cluster import USERS, ensure_accounts
-from light_lab import make_light_lab
+from cluster import USERS
 from recorded_pbs_cluster import RecordedPbsCluster
 
 USER = USERS[0]
@@ -29,20 +26,15 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.fixture(scope="module")
-def hub(recorded_pbs: RecordedPbsCluster, lab_everywhere: Path) -> Iterator[BatchHub]:
-    ensure_accounts()
-    folder = Path(tempfile.mkdtemp(prefix="vre-light-", dir="/tmp"))
-    folder.chmod(0o755)
-    lab = make_light_lab(folder / "lab", lab_everywhere)
+def hub(recorded_pbs: RecordedPbsCluster, light_lab: Path) -> Iterator[BatchHub]:
     changes = {
         "batch": {"tls": False},
         "sessions": {"per_user": 5, "start_timeout_seconds": 30},
         "scheduler": {"query_seconds": 0.5, "starting_query_seconds": 0.2, "command_timeout_seconds": 3},
     }
-    with batch_hub(recorded_pbs, lab, settings=changes) as hub:
+    with batch_hub(recorded_pbs, light_lab, settings=changes) as hub:
         hub.start_session(USER)
         yield hub
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

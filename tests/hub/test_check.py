@@ -15,7 +15,7 @@ TEN_MISTAKES = """
 site: {name: "", support: 5}
 hub: {adress: 127.0.0.1, address: nowhere, port: 0, base_url: vre}
 engine: cray
-auth: {user_name_pattern: "(", admins: maria}
+auth: {login: shared-password, user_name_pattern: "(", admins: maria}
 idle: {enabled: "yes", timeout_minutes: -5, warning_minutes: 10, check_every_seconds: 60}
 """
 

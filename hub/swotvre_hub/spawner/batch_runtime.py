@@ -22,7 +22,7 @@ from swotvre_hub.state import State
 #: Time between two looks at what is left over, while something is.
 LEFTOVER_SECONDS = 5.0
 #: A job whose id is not known may still be on its way to the scheduler for so long.
-SUBMISSION_SECONDS = 60.0
+SUBMISSION_SECONDS = 30.0
 
 
 def make_engine(settings: Settings) -> Engine:

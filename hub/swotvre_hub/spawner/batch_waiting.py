@@ -106,15 +106,8 @@ class AwaitedJob(SubmittedJob):
 
     async def _answering_url(self) -> str | None:
         """Return the session's URL if its port accepts; the hub's first probe then succeeds."""
-        job = self._live_job()
-        if not job.host or not job.port:
+        if not await self._answers(self._live_job()):
             return None
-        try:
-            async with asyncio.timeout(2):
-                _, writer = await asyncio.open_connection(job.host, job.port)
-        except (OSError, TimeoutError):
-            return None
-        writer.close()
         job = self._live_job()
         self.port = job.port
         self._keep(job.changed(is_up=True), durable=False)
