@@ -200,8 +200,11 @@ def _node_free_at(node: Node, size: SessionSize, releases: Iterable[Release]) ->
 def _what_is_free(nodes: Sequence[Node], size: SessionSize) -> str:
     if not nodes:
         return "no node takes jobs at present"
-    if size.gpus and max(node.free_gpus for node in nodes) < size.gpus:
-        return f"at most {max(node.free_gpus for node in nodes)} GPUs are free on one node"
+    gpus = max(node.free_gpus for node in nodes)
+    if size.gpus and gpus == 0:
+        return "no GPU is free on any node"
+    if gpus < size.gpus:
+        return f"at most {gpus} GPU{' is' if gpus == 1 else 's are'} free on one node"
     if size.gpus and not any(node.free_gpus >= size.gpus and node.free_cores >= size.cores for node in nodes):
         return "free GPUs and free cores are not on the same node"
     nodes = [node for node in nodes if node.free_gpus >= size.gpus]

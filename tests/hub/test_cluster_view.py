@@ -88,7 +88,7 @@ def test_memory_that_is_missing_beside_free_cores_is_told() -> None:
 
 def test_gpus_that_are_missing_are_told() -> None:
     state = cluster(node(gpus=(1, 4)), node("n2"))
-    assert words(state, size(gpus=2)) == ("wait", "Waits: at most 1 GPUs are free on one node")
+    assert words(state, size(gpus=2)) == ("wait", "Waits: at most 1 GPU is free on one node")
 
 
 def test_a_session_without_gpus_does_not_wait_for_them() -> None:

@@ -424,7 +424,7 @@ def test_gpus_stand_on_the_card(tmp_path: Path) -> None:
         """
 engine: pbs
 auth: {login: pam, user_name_pattern: ".*", admins: []}
-batch: {commands: /opt/pbs/bin, hub_address: hub, hub_port: 8081, ports: 20000-29999, lab: "", tls: true}
+batch: {commands: /opt/pbs/bin, hub_address: hub, hub_port: 8081, ports: 20000-29999, lab: /opt/lab, tls: true}
 sizes:
   small: {title: Small, cores: 1, memory_gib: 1, max_walltime_hours: 12, good_for: ""}
   gpu: {title: GPU, cores: 8, memory_gib: 64, gpus: 1, max_walltime_hours: 12, good_for: "Machine learning"}
@@ -434,7 +434,7 @@ sizes:
     form = batch_form(offer(BatchChoices(), settings=settings, nodes=nodes), settings=settings)
     assert form.words("size-gpu-holds") == "8 cores 64 GiB memory 1 GPU"
     assert form.words("size-small-holds") == "1 core 1 GiB memory"
-    assert "At most 0 GPUs are free on one node." in form.words("size-gpu-about")
+    assert "No GPU is free on any node." in form.words("size-gpu-about")
 
 
 def test_names_of_queues_and_projects_are_escaped() -> None:

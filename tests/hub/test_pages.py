@@ -437,10 +437,10 @@ def test_the_addresses_of_a_session_hold_its_escaped_name(
 
 
 def test_a_starting_session_shows_its_current_line(settings: Settings) -> None:
-    told = [{"progress": 10, "message": "Starting."}, {"progress": 20, "message": "Waiting for a free node."}]
-    assert view_session(settings, spawner(pending="spawn", _told=told)).now == "Waiting for a free node."
-    assert view_session(settings, spawner(pending="spawn", _told=[])).now == ""
-    assert view_session(settings, spawner(active=True, _told=told)).now == ""
+    told = "Waiting for a free node."
+    assert view_session(settings, spawner(pending="spawn", last_told=told)).now == told
+    assert view_session(settings, spawner(pending="spawn", last_told="")).now == ""
+    assert view_session(settings, spawner(active=True, last_told=told)).now == ""
 
 
 def test_a_session_is_on_a_node_only_while_it_runs(settings: Settings) -> None:
