@@ -27,7 +27,7 @@ sizes:
   tiny: {{title: Tiny, cores: 1, memory_gib: 1, max_walltime_hours: 1, good_for: tests}}
   giant: {{title: Giant, cores: 4096, memory_gib: 65536, max_walltime_hours: 1, good_for: nobody}}
 sessions: {{default_size: tiny, default_walltime_hours: 1, walltime_choices_hours: [1], workspace: "",
-            start_timeout_seconds: 60, fork_server: false}}
+            start_timeout_seconds: 60, per_user: 1, fork_server: false}}
 gateway: {{enabled: true, idle_timeout_minutes: {idle_minutes}, max_workers: 2, default_size: tiny}}
 """
 BLOCK = """
