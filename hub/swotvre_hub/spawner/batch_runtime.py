@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 
+from jupyterhub.app import JupyterHub
 from tornado.log import app_log
 
 from swotvre_hub.batch_commands import CommandRunner
@@ -50,6 +51,7 @@ class BatchRuntime:
     #: Sessions that a spawner looks after.
     claimed: set[str] = field(default_factory=set)
     _upkeep: asyncio.Task[None] | None = None
+    _waiting_for_hub: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         scheduler = self.settings.scheduler
@@ -66,6 +68,15 @@ class BatchRuntime:
         if self._upkeep is None or self._upkeep.done():
             self._upkeep = asyncio.get_running_loop().create_task(self._end_leftovers())
 
+    def wait_for_hub(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin the upkeep once the hub is up: before, live sessions are claimed by nobody, however long that takes."""
+
+        async def begin() -> None:
+            await asyncio.shield(JupyterHub.instance()._start_future)
+            self.start_upkeep()
+
+        self._waiting_for_hub = loop.create_task(begin())
+
     async def stop(self) -> None:
         """End every task of this runtime."""
         if self._upkeep is not None:
@@ -78,7 +89,7 @@ class BatchRuntime:
         return [job for job in self.records.all() if job.session_id not in self.claimed]
 
     async def _end_leftovers(self) -> None:
-        # JupyterHub loads the spawners of live sessions before it does anything else; they claim theirs at once.
+        # What was just given up is cancelled by whoever gave it up.
         await asyncio.sleep(LEFTOVER_SECONDS)
         while left := self.leftovers():
             for job in left:
@@ -145,7 +156,7 @@ def look_after_leftovers(settings: Settings, state: State) -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    loop.call_soon(runtime_of(settings, state, app_log).start_upkeep)
+    runtime_of(settings, state, app_log).wait_for_hub(loop)
 
 
 _runtimes: dict[Path, BatchRuntime] = {}
