@@ -29,6 +29,8 @@ from swotvre_hub.settings import read_defaults
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-of-the-tests-alone"
 PASSWORD = "a-password-of-the-tests-alone"
+#: What a hub says last of its start.
+_RUNNING = "JupyterHub is now running"
 #: Sizes that the nodes under test hold: a few, half a node, a whole one, none.
 SIZES = {
     "small": (1, 1, 24.0),
@@ -136,11 +138,13 @@ class BatchHub:
             "SWOTVRE_STATE": str(self.state),
             "HOME": pwd.getpwnam(self.account).pw_dir,
         }
+        told = len(self.log())
         with (self.state / "log" / "hub.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.state / "run", env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        self.wait(self._answers, "the hub to answer", 60)
+        # The proxy of a hub that was killed leads to the new hub too, until that one replaces it.
+        self.wait(lambda: self._answers() and _RUNNING in self.log()[told:], "the hub to answer", 60)
         return self
 
     def start_proxy(self) -> None:
@@ -221,7 +225,8 @@ class BatchHub:
 
     def log(self) -> str:
         """Return what the hub has said."""
-        return (self.state / "log" / "hub.log").read_text(encoding="utf-8", errors="replace")
+        log = self.state / "log" / "hub.log"
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 

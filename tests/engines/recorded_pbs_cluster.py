@@ -28,6 +28,8 @@ CLIENT_PYTHON = "/usr/bin/python3"
 #: Whose jobs fill the cluster where the tests are root's.
 _FILLING_ACCOUNT = "nobody"
 _START_SECONDS = 20.0
+#: A job for which a node has room runs within this time.
+_PLACING_SECONDS = 2.0
 
 
 class RecordedPbsCluster:
@@ -104,15 +106,10 @@ class RecordedPbsCluster:
     @contextmanager
     def filled(self) -> Iterator[str]:
         """Have another account's jobs take all free cores for as long as the context lasts; yield the id of one."""
-        nodes = json.loads(self._ask("pbsnodes", "-a", "-F", "json"))["nodes"]
-        ids = []
-        for name, page in nodes.items():
-            free = page["resources_available"]["ncpus"] - page["resources_assigned"].get("ncpus", 0)
-            if free and page["state"] != "down":
-                ids.append(self._submit_filling(f"select=1:ncpus={free}:host={name}"))
+        ids: list[str] = []
         try:
-            self._wait(lambda: all(self.job_states().get(each) == "R" for each in ids), "run the jobs that fill it")
-            yield ids[0]
+            self._wait(lambda: self._fill(ids), "run the jobs that fill it")
+            yield ids[0] if ids else ""
         finally:
             self._control("delete", job_ids=ids)
             self._wait(lambda: not self.live_jobs() & set(ids), "end the jobs that filled it")
@@ -220,6 +217,26 @@ class RecordedPbsCluster:
             yield
         finally:
             self._control("clear_fault", name=name)
+
+    def _fill(self, ids: list[str]) -> bool:
+        """Submit jobs for the cores that are free now; return whether no core is free.
+
+        A job that still waits after a moment lost its cores to another one: it is deleted, the next look counts anew.
+        """
+        nodes = json.loads(self._ask("pbsnodes", "-a", "-F", "json"))["nodes"]
+        free = {
+            name: page["resources_available"]["ncpus"] - page["resources_assigned"].get("ncpus", 0)
+            for name, page in nodes.items()
+            if page["state"] != "down"
+        }
+        new = [self._submit_filling(f"select=1:ncpus={cores}:host={name}") for name, cores in free.items() if cores]
+        ids += new
+        until = time.monotonic() + _PLACING_SECONDS
+        while (waiting := [each for each in new if self.job_states().get(each) != "R"]) and time.monotonic() < until:
+            time.sleep(0.02)
+        if waiting:
+            self._control("delete", job_ids=waiting)
+        return not new
 
     def _submit_filling(self, select: str) -> str:
         """Submit a job that holds its cores, as another account where that is possible."""

@@ -27,6 +27,8 @@ from swotvre_hub.spawner.session import refusal
 
 #: The scheduler names the node of a session that has told its port within this time.
 NODE_SECONDS = 60.0
+#: Ends that only a job can have that has begun to run.
+AFTER_BEGIN = frozenset({EndCause.ENDED, EndCause.WALLTIME, EndCause.MEMORY, EndCause.NODE, EndCause.PREEMPTED})
 #: Lines of a log that a failed start shows.
 SHOWN_LOG_LINES = 12
 #: Longest wait for the next look at a starting session.
@@ -155,7 +157,9 @@ class AwaitedJob(SubmittedJob):
         end, log = await self._find_end(job, status.end or JobEnd(EndCause.FORGOTTEN))
         self.records.update_history(self.user.name, self.name, last_end=end.describe(), stop_reason=None)
         self._drop(job)
-        what = "the session ended while it started" if job.host else "the session ended before it ran"
+        # Between two looks a job can both begin and end: then no look saw its node.
+        has_run = bool(job.host or log) or end.cause in AFTER_BEGIN
+        what = "the session ended while it started" if has_run else "the session ended before it ran"
         return refusal(f"{what}: {end.reason()}. {_shown(log, job)}".rstrip(), "ended-early", 503)
 
     async def _no_answer(self, job: BatchJob) -> SpawnException:
