@@ -134,9 +134,12 @@ def agree(hub: BatchHub, cluster: RecordedPbsCluster) -> bool:
     servers = {name: hub.server(USER, name) for name in NAMES}
     if any(server.get("pending") for server in servers.values()):
         return False
-    shown = {job["job_id"] for name, server in servers.items() if server.get("ready") and (job := hub.job(USER, name))}
+    jobs = [hub.job(USER, name) for name, server in servers.items() if server.get("ready")]
+    # While a start that was cancelled is stopped, the hub shows it as ready for a moment; its job has gone.
+    if not all(jobs):
+        return False
     kept = {path.stem for path in (hub.state / "run" / "jobs").glob("*.json")}
-    return cluster.live_jobs() == shown and len(kept) == len(shown)
+    return cluster.live_jobs() == {job["job_id"] for job in jobs} and len(kept) == len(jobs)
 
 
 def check_live_sessions(hub: BatchHub) -> None:
