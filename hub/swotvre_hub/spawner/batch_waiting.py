@@ -158,7 +158,7 @@ class AwaitedJob(SubmittedJob):
         self.records.update_history(self.user.name, self.name, last_end=end.describe(), stop_reason=None)
         self._drop(job)
         # Between two looks a job can both begin and end: then no look saw its node.
-        has_run = bool(job.host or log) or end.cause in AFTER_BEGIN
+        has_run = bool(job.host or log) or end.job.cause in AFTER_BEGIN
         what = "the session ended while it started" if has_run else "the session ended before it ran"
         return refusal(f"{what}: {end.reason()}. {_shown(log, job)}".rstrip(), "ended-early", 503)
 
