@@ -1,4 +1,4 @@
-"""Every test, with what it needs: ``make test``.  The speed comparisons: ``make bench``.
+"""Every test, with what it needs: ``make test``.  The speed comparisons: ``make bench``, ``make bench-data``.
 
 Runs in the development environment. As root it installs the Debian packages that the browser tests need; otherwise
 those tests are skipped, and say so. Prints at the end how many tests ran, and each skip with its reason.
@@ -12,8 +12,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +70,34 @@ class Tally:
 class _Zero(dict[str, int]):
     def __missing__(self, key: str) -> int:
         return 0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests that one interpreter runs, in a process of their own."""
+
+    title: str
+    python: Path
+    paths: tuple[str, ...]
+
+    def report(self, folder: Path) -> Path:
+        """Return the file of its JUnit report in ``folder``."""
+        return folder / f"{self.paths[0].replace('/', '-')}.xml"
+
+    def run(self, folder: Path, environment: Mapping[str, str], arguments: list[str]) -> int:
+        """Run it; print what it says when it is over, and return its exit code."""
+        command = [self.python, "-m", "pytest", "-q", f"--junitxml={self.report(folder)}", "--durations=8"]
+        print(f"== {self.title}: begun", flush=True)
+        began = time.monotonic()
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            done = subprocess.run(
+                [*map(str, command), *self.paths, *arguments],
+                cwd=CHECKOUT, env=dict(environment), check=False, stdout=said, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            said.seek(0)
+            minutes = (time.monotonic() - began) / 60
+            print(f"\n== {self.title}: {minutes:.0f} minutes\n{said.read()}", flush=True)
+        return done.returncode
 
 
 def install_debian_packages() -> None:
@@ -131,20 +162,23 @@ def run_tests(arguments: list[str]) -> int:
         "SWOTVRE_MOTO_SERVER": str(Path(sys.executable).parent / "moto_server"),
     }
     environment.pop("SWOTVRE_STATE", None)
-    suites = [
-        ("the hub, the session, the kernel builder, the browser", Path(sys.executable), ["tests"]),
-        ("the catalogs, in the kernel", see_kernel_packages(kernel), ["tests/catalogs"]),
-    ]
+    dev = Path(sys.executable)
+    batch = Suite("the batch systems", dev, ("tests/engines",))
+    rest = ("tests", "--ignore=tests/engines", "--ignore=tests/catalogs")
+    others = Suite("the hub, the session, the kernel builder, the browser", dev, rest)
+    catalogs = Suite("the catalogs, in the kernel", see_kernel_packages(kernel), ("tests/catalogs",))
     tally, codes = Tally(), []
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (title, python, paths) in enumerate(suites):
-            report = Path(folder) / f"{number}.xml"
-            command = [str(python), "-m", "pytest", "-q", f"--junitxml={report}", "--durations=8", *paths, *arguments]
-            if number == 0:
-                command.append("--ignore=tests/catalogs")
-            print(f"\n== {title}", flush=True)
-            codes.append(subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode)
-            tally.read(report)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor() as rows:
+        folder = Path(name)
+
+        def run_row(*suites: Suite) -> list[int]:
+            return [suite.run(folder, environment, arguments) for suite in suites]
+
+        # Most of a batch test is waiting: the others run beside it.
+        for codes_of_row in [rows.submit(run_row, batch), rows.submit(run_row, others, catalogs)]:
+            codes += codes_of_row.result()
+        for suite in (batch, others, catalogs):
+            tally.read(suite.report(folder))
     print()
     tally.print()
     return next((code for code in codes if code), 0)
@@ -161,12 +195,23 @@ def run_benchmarks() -> int:
     return code
 
 
+def run_data_benchmark(arguments: list[str]) -> int:
+    """Measure reductions over many files, in the interpreter of the kernel's tests."""
+    install_everything()
+    python = see_kernel_packages(kernel_python())
+    command = [str(python), str(CHECKOUT / "tests" / "benchmarks" / "data"), "--state", str(STATE), *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+
+
 def main() -> int:
     """Run the tests or, with ``--bench``, the speed comparisons."""
     parser = argparse.ArgumentParser(description="Run every test, with what it needs; more arguments go to pytest.")
     parser.add_argument("--bench", action="store_true", help="run the speed comparisons instead")
+    parser.add_argument("--bench-data", action="store_true", help="measure reductions over many files instead")
     args, rest = parser.parse_known_args()
     try:
+        if args.bench_data:
+            return run_data_benchmark(rest)
         return run_benchmarks() if args.bench else run_tests(rest)
     except subprocess.CalledProcessError as error:
         print(f"tests/run.py: {' '.join(map(str, error.cmd))} ended with exit code {error.returncode}", file=sys.stderr)
