@@ -1,10 +1,14 @@
-"""The datalake: a folder or an S3 prefix, listed and opened the same way."""
+"""The datalake: a folder or an S3 prefix, listed and opened the same way.
+
+On S3, endpoint and credentials come from the storage options or else from the environment (see `s3_access`), and are
+read again when the store refuses them. Byte ranges of the files are read by ``object_store.open_reader(datalake)``.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -12,7 +16,9 @@ from typing import IO, Any, NamedTuple
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from swotvre_catalogs.errors import DatalakeError, MissingDatalakeError, UnreadableDatalakeError
+from swotvre_catalogs.errors import DatalakeError, MissingDatalakeError, MissingGranuleError, UnreadableDatalakeError
+from swotvre_catalogs.s3_access import S3Access
+from swotvre_catalogs.s3_stores import is_s3
 
 #: Environment variables that give the address and the fsspec storage options (a JSON object).
 ADDRESS_VARIABLE = "SWOTVRE_DATALAKE"
@@ -28,6 +34,8 @@ class StoredFile(NamedTuple):
     #: Path relative to the datalake's address, with ``/``.
     path: str
     size_bytes: int
+    #: The object's etag; empty for an ordinary file.
+    etag: str = ""
 
 
 class Datalake:
@@ -44,32 +52,51 @@ class Datalake:
 
     def __init__(self, address: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self.address = address.rstrip("/") or "/"
+        #: The options as given; they may hold secrets.
+        self.storage_options: Mapping[str, Any] = dict(storage_options or {})
+        #: Endpoint and credentials of an address on S3; None elsewhere.
+        self.s3 = S3Access.resolve(self.storage_options) if is_s3(self.address) else None
+        self._connect()
+        self._check()
+
+    def _connect(self) -> None:
+        options = self.s3.s3fs_options() if self.s3 else self.storage_options
         try:
-            self._filesystem, root = url_to_fs(self.address, **dict(storage_options or {}))
+            self._filesystem, root = url_to_fs(self.address, **options)
         except (ImportError, ValueError, TypeError) as error:
             raise DatalakeError(
-                f"the datalake address {self.address!r} cannot be used: {error}; "
+                f"the datalake address {self.address!r} cannot be used: {self._shown(error)}; "
                 "expected a folder or an address such as s3://bucket/prefix"
-            ) from error
+            ) from None
         self._root = root.rstrip("/")
-        self._check()
 
     @property
     def is_local(self) -> bool:
         """Tell whether the files are ordinary files of this machine."""
         return isinstance(self._filesystem, LocalFileSystem)
 
+    @property
+    def root(self) -> str:
+        """The folder of a local datalake; bucket and prefix of one on S3."""
+        return self._root or "/"
+
     def glob(self, pattern: str) -> list[StoredFile]:
         """List the files whose relative path matches ``pattern`` (``*`` within a path component), by path."""
-        self._filesystem.invalidate_cache()
-        try:
+
+        def listed() -> dict[str, Any]:
+            self._filesystem.invalidate_cache()
             found: dict[str, Any] = self._filesystem.glob(f"{self._root}/{pattern}", detail=True)
             if not found:
                 self._refuse_unreadable_folder(pattern)
-        except PermissionError as error:
-            raise UnreadableDatalakeError(f"{self.url(pattern)} may not be read: {error}; ask for access") from error
+            return found
+
+        found = self._asked(listed, pattern)
         start = len(self._root) + 1
-        files = [StoredFile(path[start:], info["size"]) for path, info in found.items() if info["type"] == "file"]
+        files = [
+            StoredFile(path[start:], info["size"], str(info.get("ETag") or ""))
+            for path, info in found.items()
+            if info["type"] == "file"
+        ]
         return sorted(files)
 
     def url(self, path: str) -> str:
@@ -77,9 +104,50 @@ class Datalake:
         return f"{self.address}/{path}"
 
     def open(self, path: str) -> str | IO[bytes]:
-        """Return what xarray and geopandas open: a file name for a folder, a file object for an object store."""
+        """Return what xarray and geopandas open: a file name for a folder, a file object for an object store.
+
+        Raises:
+            MissingGranuleError: If the object store has no such object (404).
+            AccessDeniedError: If it may not be read (403).
+            ExpiredCredentialsError: If the credentials have expired and no new ones were found.
+        """
         full = f"{self._root}/{path}"
-        return full if self.is_local else self._filesystem.open(full, mode="rb")
+        if self.is_local:
+            return full
+        try:
+            file: IO[bytes] = self._asked(lambda: self._filesystem.open(full, mode="rb"), path)
+        except FileNotFoundError:
+            raise MissingGranuleError(f"{self.url(path)} does not exist (404)") from None
+        return file
+
+    def _asked(self, request: Callable[[], Any], path: str) -> Any:
+        # Make a request, once more if the store refused the credentials and there are others by now.
+        try:
+            return request()
+        except PermissionError as error:
+            refused = error
+        if self.s3 is not None:
+            before = self.s3.last_keys
+            if self.s3.keys() != before:
+                self._connect()
+                try:
+                    return request()
+                except PermissionError as error:
+                    refused = error
+        raise self._refusal(path, refused)
+
+    def _refusal(self, path: str, error: PermissionError) -> UnreadableDatalakeError:
+        url = self.url(path) if path else self.address
+        if self.s3 is None:
+            return UnreadableDatalakeError(f"{url} may not be read: {error}; ask for access")
+        answer = getattr(error.__cause__, "response", None) or {}
+        code = str((answer.get("Error") or {}).get("Code") or "")
+        status = (answer.get("ResponseMetadata") or {}).get("HTTPStatusCode")
+        # A HEAD request has no body, so that its code is the status again.
+        return self.s3.refusal(url, status, "" if code.isdigit() else code, worked=self._worked)
+
+    def _shown(self, error: Exception) -> str:
+        return self.s3.redact(str(error)) if self.s3 else str(error)
 
     @cached_property
     def simulated_paths(self) -> frozenset[str]:
@@ -93,25 +161,30 @@ class Datalake:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnreadableDatalakeError(f"{self.url(MANIFEST)} is not the manifest of a sample: {error!r}") from error
 
+    #: Whether the credentials were accepted once, so that they can have expired.
+    _worked = False
+
     def _check(self) -> None:
         try:
-            self._filesystem.ls(self._root, detail=False)
-        except FileNotFoundError as error:
+            self._asked(lambda: self._filesystem.ls(self._root, detail=False), "")
+        except FileNotFoundError:
             raise MissingDatalakeError(
                 f"no datalake at {self.address!r}: the folder or bucket does not exist; "
                 f"set {ADDRESS_VARIABLE} to a folder or s3://bucket/prefix, or make a sample with "
                 "'python -m swotvre_catalogs.sample FOLDER'"
-            ) from error
+            ) from None
         except NotADirectoryError as error:
             raise MissingDatalakeError(f"the datalake {self.address!r} is a file; expected a folder") from error
-        except PermissionError as error:
-            raise UnreadableDatalakeError(f"the datalake {self.address!r} may not be read: {error}") from error
+        except DatalakeError:
+            raise
         except Exception as error:  # an object store fails with classes of its own (no connection, no credentials)
             raise UnreadableDatalakeError(
-                f"the datalake {self.address!r} does not answer: {error}; check the address and {OPTIONS_VARIABLE}"
-            ) from error
+                f"the datalake {self.address!r} does not answer: {self._shown(error)}; check the address and "
+                f"{OPTIONS_VARIABLE}"
+            ) from None
         if self.is_local and not Path(self._root).is_dir():
             raise MissingDatalakeError(f"the datalake {self.address!r} is a file; expected a folder")
+        self._worked = True
 
     def _refuse_unreadable_folder(self, pattern: str) -> None:
         # A glob passes over a folder that may not be listed, and "no granule" would then be untrue.

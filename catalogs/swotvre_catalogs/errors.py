@@ -34,6 +34,13 @@ class UnknownProductError(CatalogError, KeyError):
     __str__ = Exception.__str__
 
 
+class UnknownVariableError(CatalogError, KeyError):
+    """There is no variable of that name."""
+
+    # KeyError would show the repr of the message.
+    __str__ = Exception.__str__
+
+
 class UnknownParameterError(CatalogError, TypeError):
     """The product has no parameter of that name."""
 
@@ -56,6 +63,26 @@ class GridError(CatalogError):
 
 class ReaderError(CatalogError):
     """The product is not of the kind that the reader gives."""
+
+
+class GranuleIndexError(CatalogError):
+    """The granule index of a product cannot be used."""
+
+
+class MissingIndexError(GranuleIndexError):
+    """There is no granule index yet; the message says the command that builds it."""
+
+
+class UnreadableIndexError(GranuleIndexError):
+    """The granule index is damaged, of another datalake or of a later version of this program."""
+
+
+class BuildRunningError(CatalogError):
+    """Somebody else builds the same index or cube now; the message says who."""
+
+
+class PlaceError(CatalogError):
+    """The place of indexes and cubes cannot be read or written."""
 
 
 class GranuleWarning(UserWarning):

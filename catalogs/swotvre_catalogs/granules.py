@@ -20,6 +20,11 @@ _TAIL = re.compile(
     r"(?:(?P<crid>[PD][A-Z][A-Z0-9]\w)_(?P<counter>\d\d)|v(?P<version>\d+(?:\.\d+)*))\.\w+$"
 )
 
+#: The same for the nadir altimeter: kind and version of the record before cycle and pass, times with an underscore.
+_NADIR_TAIL = re.compile(
+    r"_(?P<crid>\wP\w_2P(?P<letter>\w))P\d{3}_\d{3}_(?P<begin>\d{8}_\d{6})_(?P<end>\d{8}_\d{6})(_\w+)?\.nc$"
+)
+
 
 @dataclass(frozen=True)
 class Granule:
@@ -46,13 +51,17 @@ class Granule:
 
 def parse_granule(product: Product, file: StoredFile) -> Granule | None:
     """Return the granule of a file, or None if its name is not one of the product's."""
-    matched = product.regex.fullmatch(file.path)
+    # A user's own files may lie in any folder: the template of their product has only the last parts of a path.
+    matched = product.regex.fullmatch(path_tail(file.path, product.template.count("/") + 1))
     if matched is None:
         return None
     values: dict[str, Any] = {}
     for name, text in matched.groupdict().items():
         kind = product.parameters[name].type
         values[name] = int(text) if kind == "int" else as_date(text) if kind == "datetime" else text
+    if nadir := _NADIR_TAIL.search(file.path):
+        begin, end = (datetime.datetime.strptime(nadir[edge], "%Y%m%d_%H%M%S") for edge in ("begin", "end"))
+        return Granule(values, begin, end, nadir["crid"], file.path, file.size_bytes, (nadir["letter"], file.path))
     tail = _TAIL.search(file.path)
     if tail is None:
         day = values.get("date")
@@ -61,6 +70,11 @@ def parse_granule(product: Product, file: StoredFile) -> Granule | None:
     crid = f"{tail['crid']}_{tail['counter']}" if tail["crid"] else f"v{tail['version']}"
     begin, end = (datetime.datetime.strptime(tail[edge], "%Y%m%dT%H%M%S") for edge in ("begin", "end"))
     return Granule(values, begin, end, crid, file.path, file.size_bytes, _rank(tail))
+
+
+def path_tail(path: str, parts: int) -> str:
+    """Return the last ``parts`` components of a path."""
+    return "/".join(path.rsplit("/", parts)[-parts:])
 
 
 def _rank(tail: re.Match[str]) -> tuple[Any, ...]:

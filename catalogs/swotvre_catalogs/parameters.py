@@ -34,6 +34,32 @@ def resolve_parameters(product: Product, asked: Mapping[str, Any]) -> dict[str, 
     }
 
 
+def resolve_asked(product: Product, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the parameters that were asked for, checked; the others stay open.
+
+    Each may be several: a list comes back sorted, without those that are twice. None is left out.
+
+    Raises:
+        UnknownParameterError: If the product has no such parameter.
+        ParameterValueError: If a value has the wrong type, is out of bounds, or the list is empty.
+    """
+    resolved: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name not in product.parameters:
+            raise UnknownParameterError(_unknown_parameter(product, name))
+        if value is None:
+            continue
+        several = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+        if several and getattr(value, "ndim", None) != 0:
+            values = sorted({_resolve_one(product, name, product.parameters[name], item) for item in value})
+            if not values:
+                raise ParameterValueError(f"{product.name}: {name} is empty; expected a value, several, or None")
+            resolved[name] = values
+        else:
+            resolved[name] = _resolve_one(product, name, product.parameters[name], value)
+    return resolved
+
+
 def near_miss(name: str, names: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for a name like one of ``names``, or nothing."""
     close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
@@ -43,8 +69,9 @@ def near_miss(name: str, names: Iterable[str]) -> str:
 def _unknown_parameter(product: Product, name: str) -> str:
     if not product.parameters:
         return f"{product.name} has no parameters, received {name!r}"
-    expected = ", ".join(product.parameters)
-    return f"{product.name} has no parameter {name!r}; expected: {expected}{near_miss(name, product.parameters)}"
+    names = [*product.parameters, *product.metadata.filters]
+    miss = f"; {name} is one of sel()" if name in product.metadata.filters else near_miss(name, names)
+    return f"{product.name} has no parameter {name!r}; expected: {', '.join(names)}{miss}"
 
 
 def _resolve(product: Product, name: str, parameter: Parameter, value: Any) -> Any:

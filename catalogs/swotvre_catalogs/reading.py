@@ -31,13 +31,25 @@ def open_dataset(datalake: Datalake, product: Product, path: str, values: dict[s
     try:
         file = datalake.open(path)
         if product.metadata.undeclared_fill_value is None:
-            return xarray.open_dataset(file, group=group, chunks={}, decode_timedelta=False)
+            opened = xarray.open_dataset(file, group=group, chunks={}, decode_timedelta=False)
+            return _with_coordinates_of_parent(datalake, path, group, opened)
         # Undecoded first: the fill value must be declared before scale and offset are applied.
         raw = xarray.open_dataset(file, group=group, chunks={}, decode_cf=False)
         declared = _declare_fill_value(raw, product.metadata.undeclared_fill_value)
         return xarray.decode_cf(declared, decode_timedelta=False)
     except Exception as error:  # netCDF4, h5netcdf and xarray each fail in their own way on a damaged file
         raise UnreadableGranuleError(_unreadable(datalake, path, group, error)) from error
+
+
+def _with_coordinates_of_parent(
+    datalake: Datalake, path: str, group: str | None, opened: xarray.Dataset
+) -> xarray.Dataset:
+    """Give a group within a group (``data_01/ku``) the time and place that its parent holds."""
+    if group is None or "/" not in group:
+        return opened
+    above = xarray.open_dataset(datalake.open(path), group=group.rpartition("/")[0], chunks={}, decode_timedelta=False)
+    shared = [name for name in ("time", "latitude", "longitude") if name in above.variables and name not in opened]
+    return opened.assign_coords({name: above[name].variable for name in shared})
 
 
 def read_shapes(datalake: Datalake, path: str) -> geopandas.GeoDataFrame:
@@ -68,4 +80,6 @@ def _declare_fill_value(raw: xarray.Dataset, fill_value: int) -> xarray.Dataset:
 def _unreadable(datalake: Datalake, path: str, group: str | None, error: Exception) -> str:
     where = f"group {group!r} of " if group else ""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "group not found" in reason:
+        return f"{datalake.url(path)} has no group {group!r}; choose another group"
     return f"cannot read {where}{datalake.url(path)}: {reason:.300}; the file may be damaged, the others still open"

@@ -99,7 +99,8 @@ class Selection:
         existing = find_granules(self.datalake, self.product)
         if not existing:
             where = self.datalake.url(self.product.glob({}))
-            return f"the datalake holds no granule of {self.product.name}; looked for {where}"
+            source = f"the product comes from {self.product.metadata.provider}"
+            return f"the datalake holds no granule of {self.product.name}; looked for {where}; {source}"
         asked = {n: v for n, v in self.parameters.items() if n in self.product.path_parameters and v is not None}
         lists = {n: v if isinstance(v, list) else [v] for n, v in asked.items()}
         hints = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swotvre_hub.bootstrap import BootstrapError, ensure_environment, ensure_uv
+from swotvre_hub.catalog_program import prepare_sample_datalake
 from swotvre_hub.errors import SetupError
 from swotvre_hub.front_end import ensure_lab_extension, ensure_node, ensure_proxy
 from swotvre_hub.sample_datalake import write_sample_datalake
@@ -48,7 +49,7 @@ def ensure_kernels(settings: Settings, state: State, progress: Progress) -> None
 
 
 def ensure_datalake(settings: Settings, state: State, progress: Progress) -> None:
-    """Write the sample datalake, unless the settings name another one.
+    """Write the sample datalake and its indexes and cubes, unless the settings name another one.
 
     Raises:
         SetupError: with what the program that writes it said.
@@ -56,5 +57,7 @@ def ensure_datalake(settings: Settings, state: State, progress: Progress) -> Non
     if settings.datalake.url:
         progress(settings.datalake.url, 1.0)
         return
-    write_sample_datalake(settings, state, state.root / "datalake", progress)
+    sample = state.root / "datalake"
+    if write_sample_datalake(settings, state, sample, progress):
+        prepare_sample_datalake(settings, state, sample, progress)
     progress("ready", 1.0)

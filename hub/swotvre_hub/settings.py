@@ -181,6 +181,12 @@ class Datalake(Block):
     storage_options: dict[str, Any] = Field(
         description="fsspec storage options, for S3 ``{endpoint_url: ..., anon: true}``; every session gets them."
     )
+    # With a default, because a site's block of before this setting has no such key.
+    index: Annotated[str, Field(pattern=r"^(/.*|file:///.*|s3://[^/]+.*)$")] | None = Field(
+        default=None,
+        description="Absolute folder, or ``s3://bucket/prefix``, of granule indexes and cubes. "
+        "Null: ``.swot-vre`` in the datalake.",
+    )
 
 
 class GatewaySettings(Block):

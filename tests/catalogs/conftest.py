@@ -1,6 +1,7 @@
 """A small datalake whose granules can be told apart: every file holds its own cycle, pass and name."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -77,16 +78,25 @@ def catalog(lake: Path) -> Catalog:
     return open_catalog(lake)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep indexes and cubes of folders that cannot be written out of the user's cache."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        monkeypatch.delenv("SWOTVRE_INDEX", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
-def sample_datalake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The sample datalake: the one of the installation under test, else made by its program."""
+def sample_datalake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample datalake of the tests' own: a copy of the installation's, else made by its program."""
+    folder = tmp_path_factory.mktemp("sample") / "datalake"
     installed = Path(os.environ.get("SWOTVRE_TEST_STATE", "/nonexistent"), "datalake")
     if (installed / "MANIFEST.json").exists():
-        yield installed
-        return
-    folder = tmp_path_factory.mktemp("sample") / "datalake"
+        shutil.copytree(installed, folder, ignore=shutil.ignore_patterns(".swot-vre"))
+        return folder
     done = subprocess.run(
         [sys.executable, "-m", "swotvre_catalogs.sample", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    yield folder
+    return folder

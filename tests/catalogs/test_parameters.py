@@ -47,7 +47,7 @@ def test_no_cycle_at_all_is_refused(catalog):
         catalog["l2_lr_ssh_expert"](cycle_number=[])
 
 
-@pytest.mark.parametrize("name", ["l2_lr_ssh_unsmoothed", "l2_hr_pixc", "l2_hr_riversp_reach"])
+@pytest.mark.parametrize("name", ["l2_lr_ssh_unsmoothed", "l2_hr_pixc", "l2_hr_riversp"])
 def test_cycles_of_a_product_without_a_fixed_grid_are_not_stacked(catalog, name):
     with pytest.raises(ParameterValueError, match="grid differs from cycle to cycle"):
         catalog[name](cycle_number=[1, 2])

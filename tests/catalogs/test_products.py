@@ -1,16 +1,45 @@
 """The entries: plain Intake v1 YAML that Intake itself opens, and mistakes in them are named."""
 
+import datetime
 from importlib import resources
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from swotvre_catalogs import EntryError, open_catalog
-from swotvre_catalogs.products import load_products, parse_entries
+from swotvre_catalogs import EntryError, ParameterValueError, UnknownParameterError, open_catalog
+from swotvre_catalogs.datalake import StoredFile
+from swotvre_catalogs.granules import parse_granule
+from swotvre_catalogs.parameters import resolve_asked, resolve_parameters
+from swotvre_catalogs.products import Product, load_products, parse_entries
 
 ENTRIES = sorted(
     (file for file in (resources.files("swotvre_catalogs") / "entries").iterdir() if file.name.endswith(".yaml")),
     key=lambda file: file.name,
 )
+
+#: Names of files that the data centres distribute, and what they say.
+NAMES = {
+    "SWOT_L1B_LR_INTF_407_024_20230122T040505_20230122T045618_PIA0_01.nc": ("l1b_lr_intf", 407, 24),
+    "SWOT_L2_LR_SSH_WindWave_016_510_20240616T091632_20240616T100759_PIC0_01.nc": ("l2_lr_ssh_windwave", 16, 510),
+    "SWOT_L2_LR_SSH_Expert_003_069_20230920T003320_20230920T012450_PGC0_01.nc": ("l2_lr_ssh_expert", 3, 69),
+    "SWOT_L3_LR_SSH_Unsmoothed_001_169_20230727T053653_20230727T062820_v2.0.1.nc": ("l3_lr_ssh_unsmoothed", 1, 169),
+    "SWOT_L3_LR_SSH_Basic_533_026_20230407T051804_20230407T060909_v1.0.2.nc": ("l3_lr_ssh_basic", 533, 26),
+    "SWOT_L2_HR_PIXC_049_058_137L_20260419T185249_20260419T185257_PID0_01.nc": ("l2_hr_pixc", 49, 58),
+    "SWOT_L2_HR_PIXCVec_020_037_230R_20240821T232036_20240821T232047_PIC0_01.nc": ("l2_hr_pixcvec", 20, 37),
+    "SWOT_L2_HR_Raster_100m_UTM22J_N_x_x_x_013_533_051F_20240415T150120_20240415T150141_PIC0_01.nc": (
+        "l2_hr_raster",
+        13,
+        533,
+    ),
+    "SWOT_L2_HR_RiverSP_Node_032_166_SI_20250503T222433_20250503T222608_PIC2_01.zip": ("l2_hr_riversp", 32, 166),
+    "SWOT_L2_HR_LakeSP_Obs_020_150_EU_20240825T234434_20240825T235245_PIC0_01.zip": ("l2_hr_lakesp", 20, 150),
+    "SWOT_L2_HR_LakeSP_Unassigned_005_261_NA_20231022T000607_20231022T001305_PGC0_01.zip": ("l2_hr_lakesp", 5, 261),
+    "SWOT_GPR_2PfP009_584_20240124_232805_20240125_001932.nc": ("l2_nalt_gdr", 9, 584),
+    "SWOT_GPR_2PTP003_005_20111115_030538_20111115_035643.nc": ("l2_nalt_gdr", 3, 5),
+}
+
+PRODUCTS = load_products()
 
 GOOD = """
 sources:
@@ -54,6 +83,87 @@ def test_every_parameter_is_described_and_its_default_is_valid(lake):
         assert all(parameter.description for parameter in entry.product.parameters.values())
 
 
+def _path(product: Product, values, name: str) -> str:
+    """Put a file name into the folder that the product's entry gives to these values."""
+    return f"{product.glob(values).rpartition('/')[0]}/{name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_names_of_distributed_files_are_read(name):
+    wanted, cycle, number = NAMES[name]
+    found = {}
+    for product in PRODUCTS.values():
+        values = {"cycle_number": cycle, "pass_number": number}
+        granule = parse_granule(product, StoredFile(_path(product, values, name), 1))
+        if granule is not None:
+            found[product.name] = granule
+    assert list(found) == [wanted], "one product, and only one, knows the file"
+    assert (found[wanted].values["cycle_number"], found[wanted].values["pass_number"]) == (cycle, number)
+
+
+def test_the_parts_of_hydrology_names_are_told_apart():
+    def values(product, name):
+        return parse_granule(PRODUCTS[product], StoredFile(_path(PRODUCTS[product], {}, name), 1)).values
+
+    names = list(NAMES)
+    assert values("l2_hr_pixc", names[5]) | {"cycle_number": 49, "pass_number": 58} == {
+        "cycle_number": 49,
+        "pass_number": 58,
+        "tile_number": 137,
+        "tile_side": "L",
+    }
+    raster = values("l2_hr_raster", names[7])
+    assert (raster["resolution"], raster["scene_number"]) == ("100m", 51)
+    assert values("l2_hr_riversp", names[8])["feature"] == "Node"
+    assert values("l2_hr_lakesp", names[10]) == {
+        "feature": "Unassigned",
+        "cycle_number": 5,
+        "pass_number": 261,
+        "continent": "NA",
+    }
+
+
+def _value(parameter):
+    if parameter.allowed:
+        return st.sampled_from(parameter.allowed)
+    if parameter.type == "int":
+        return st.integers(parameter.min, parameter.max)
+    if parameter.type == "datetime":
+        return st.dates(min_value=datetime.date(1993, 1, 1), max_value=datetime.date(2099, 12, 31))
+    return st.from_regex(r"[a-z0-9-]{1,12}", fullmatch=True)
+
+
+@pytest.mark.parametrize("product", PRODUCTS.values(), ids=lambda product: product.name)
+@given(data=st.data())
+def test_what_a_pattern_finds_is_read_back_as_it_was_asked(product, data):
+    values = {name: data.draw(_value(product.parameters[name]), label=name) for name in product.path_parameters}
+    tail = data.draw(st.sampled_from(["20240101T000000_20240101T005000_PIC0_01", "x", "20251231"]))
+    path = product.glob(values).replace("*", tail)
+    granule = parse_granule(product, StoredFile(path, 1))
+    assert granule is not None
+    assert dict(granule.values) == resolve_asked(product, values)
+
+
+def test_what_sel_takes_beside_the_parameters_is_described():
+    for product in PRODUCTS.values():
+        assert not product.metadata.filters.keys() & product.parameters.keys()
+        assert set(product.metadata.variants) <= set(product.path_parameters)
+    assert {"reach_id", "node_id"} <= PRODUCTS["l2_hr_riversp"].metadata.filters.keys()
+    assert "tile" in PRODUCTS["l2_hr_pixc"].metadata.filters
+
+
+def test_values_that_were_asked_for_are_checked_and_the_others_stay_open():
+    product = PRODUCTS["l2_hr_pixc"]
+    asked = {"cycle_number": (7, 5, 5), "tile_side": "L", "pass_number": None}
+    assert resolve_asked(product, asked) == {"cycle_number": [5, 7], "tile_side": "L"}
+    with pytest.raises(ParameterValueError, match="cycle_number is empty"):
+        resolve_asked(product, {"cycle_number": []})
+    with pytest.raises(ParameterValueError, match="from 1 to 308"):
+        resolve_asked(product, {"tile_number": [1, 309]})
+    with pytest.raises(UnknownParameterError, match=r"tile is one of sel\(\)"):
+        resolve_parameters(product, {"tile": "163R"})
+
+
 @pytest.mark.parametrize(
     ("written", "instead", "said"),
     [
@@ -63,6 +173,7 @@ def test_every_parameter_is_described_and_its_default_is_valid(lake):
         ("% cycle_number", "% cycle", "urlpath uses cycle, which parameters do not define"),
         ("'%03d' % cycle_number", "cycle_number | zfill", "a field of urlpath cannot be read"),
         ("grid: fixed", "grid: fixed, colour: red", "metadata.colour: Extra inputs"),
+        ("grid: fixed", "grid: fixed, variants: [method]", "metadata.variants uses method, which parameters do not"),
         ("sources:", "source:", "is not an Intake catalog"),
         ("driver: netcdf", "driver: [", "is not an Intake catalog"),
     ],

@@ -198,4 +198,4 @@ def test_a_new_granule_is_seen_at_once(catalog, add_pass):
 
 def test_features_are_not_arrays(catalog):
     with pytest.raises(ReaderError, match=r"use \.read\(\)"):
-        catalog["l2_hr_riversp_reach"].to_dask()
+        catalog["l2_hr_riversp"].to_dask()

@@ -56,6 +56,12 @@ def _vectors(longitude: Floats, latitude: Floats) -> Floats:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
+def land_of(longitude: Floats, latitude: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which places (degrees, any shape) lie on land."""
+    land: npt.NDArray[np.bool_] = shapely.contains_xy(_land(), longitude.ravel(), latitude.ravel())
+    return land.reshape(longitude.shape)
+
+
 @lru_cache
 def look_at_coast(swath: Swath) -> Coast:
     """Return land, sea and the way to the coast for each pixel of a swath."""

@@ -14,6 +14,8 @@ from scipy.io import loadmat
 from swotvre_catalogs.sample.plan import GENERATOR_VERSION
 from swotvre_catalogs.sample.real_files import DUACS_FILL, RealFile
 
+_STATION = "Honolulu"
+
 #: MATLAB's day number of 1970-01-01.
 _MATLAB_1970 = 719529
 
@@ -45,6 +47,34 @@ def write_duacs_map(source: Path, target: Path) -> None:
         )
 
 
+def write_mean_sea_surface(source: Path, target: Path) -> None:
+    """Write the mean sea surface in metres: the source holds whole metres under a scale factor of 0.001."""
+    with netCDF4.Dataset(source) as old, netCDF4.Dataset(target, "w") as new:
+        old.set_auto_maskandscale(False)
+        for name, standard_name in (("lat", "latitude"), ("lon", "longitude")):
+            new.createDimension(standard_name, old[name].size)
+            axis = new.createVariable(standard_name, "f4", (standard_name,))
+            axis.setncatts({"standard_name": standard_name, "units": old[name].units})
+            axis[:] = old[name][:]
+        stored = old["mss"][:]
+        missing = stored == old["mss"].getncattr("_FillValue")
+        surface = new.createVariable("mss", "i2", ("latitude", "longitude"), fill_value=32767, **_COMPRESSED)
+        surface.set_auto_maskandscale(False)
+        surface.setncatts({"long_name": old["mss"].long_name, "units": "m"})
+        surface[:] = np.where(missing, 32767, stored).astype(np.int16)
+        new.setncatts(
+            {
+                "Conventions": "CF-1.6",
+                "title": "Mean sea surface, global, 0.25 degree, in whole metres",
+                "institution": "CNES CLS",
+                "source": "CNES/pangeo-pyinterp tests/dataset/mss.nc (SMO15_1s60_V2.dat)",
+                "license": "BSD-3-Clause (the distribution it was taken from)",
+                "history": f"swotvre_catalogs.sample {GENERATOR_VERSION}: removed the scale factor of 0.001, which "
+                "does not belong to whole metres; lat and lon renamed; compressed",
+            }
+        )
+
+
 def write_tide_gauge(source: Path, target: Path) -> None:
     """Write the hourly heights of a MATLAB file as a CF time series of a station."""
     content = loadmat(source, variable_names=["t", "h"])
@@ -71,9 +101,11 @@ def write_tide_gauge(source: Path, target: Path) -> None:
             place = dataset.createVariable(name, "f8")
             place.setncatts({"standard_name": name, "units": unit, "comment": "of the harbour, not of the survey"})
             place.assignValue(value)
-        station = dataset.createVariable("station_name", str, ())
-        station.setncatts({"long_name": "station name", "cf_role": "timeseries_id"})
-        station[...] = "Honolulu"
+        # Characters, not a string: netCDF-C over HDF5 2.0 can crash when it opens a second file with a string variable.
+        dataset.createDimension("name_length", len(_STATION))
+        station = dataset.createVariable("station_name", "S1", ("name_length",))
+        station.setncatts({"long_name": "station name", "cf_role": "timeseries_id", "_Encoding": "utf-8"})
+        station[:] = _STATION
         dataset.setncatts(
             {
                 "Conventions": "CF-1.8",
@@ -91,6 +123,7 @@ def write_tide_gauge(source: Path, target: Path) -> None:
 _WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "as it is": shutil.copyfile,
     "DUACS map": write_duacs_map,
+    "mean sea surface": write_mean_sea_surface,
     "tide gauge": write_tide_gauge,
 }
 

@@ -17,8 +17,10 @@ from swotvre_catalogs.sample.writing import write_everything
 Progress = Callable[[int, int, str], None]
 
 README = "README.md"
+#: What the catalogs derive from the files of a datalake.
+DERIVED = ".swot-vre"
 #: Room that the sample needs while it is written.
-_NEEDED_MB = 100
+_NEEDED_MB = 120
 
 
 def write_sample(destination: Path, *, force: bool = False, progress: Progress | None = None, workers: int = 2) -> bool:
@@ -125,7 +127,10 @@ def replace_datalake(destination: Path, staging: Path) -> None:
 
 
 def _keep_files_of_others(old: Path, new: Path) -> None:
-    """Link into ``new`` the files of ``old`` that its manifest does not name: somebody put them there."""
+    """Link into ``new`` the files of ``old`` that its manifest does not name: somebody put them there.
+
+    Indexes and cubes of the old files are left behind: they are made anew from the new ones.
+    """
     manifest = read_manifest(old)
     if manifest is None:
         return  # all of it was given up with --force
@@ -133,6 +138,7 @@ def _keep_files_of_others(old: Path, new: Path) -> None:
     for path in old.rglob("*"):
         name = path.relative_to(old).as_posix()
         copy = new / name
-        if path.is_file() and name not in ours and not copy.exists():
+        derived = name.split("/")[0] == DERIVED
+        if path.is_file() and name not in ours and not derived and not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, copy)

@@ -1,4 +1,4 @@
-"""Write simulated passes as the netCDF files of L2_LR_SSH: Basic, Expert and Unsmoothed."""
+"""Write simulated passes as the netCDF files of the swath products of level 2 and 3."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import netCDF4
 import numpy as np
 
 from swotvre_catalogs.sample.fields import Fields, Scene, expert_fields, make_scene, observed, round_bits
-from swotvre_catalogs.sample.level3 import LEVEL3_TITLE, level3_fields, level3_variables
+from swotvre_catalogs.sample.level3 import LEVEL3_TITLE, level3_fields, level3_variables, unsmoothed_level3_fields
+from swotvre_catalogs.sample.nadir import NADIR_TITLE, write_nadir
 from swotvre_catalogs.sample.plan import (
     CUT_FRACTION,
     GENERATOR_VERSION,
@@ -23,16 +24,23 @@ from swotvre_catalogs.sample.plan import (
     relative_path,
 )
 from swotvre_catalogs.sample.specification import Variable, product_variables
-from swotvre_catalogs.sample.swath import NATIVE_POSTING_M, fixed_grid, native_grid
+from swotvre_catalogs.sample.swath import NATIVE_POSTING_M, Swath, fixed_grid, native_grid, native_grid_of_both_sides
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 _TITLES = {
     "Basic": "Level 2 Low Rate Sea Surface Height Data Product - Basic SSH",
+    "WindWave": "Level 2 Low Rate Sea Surface Height Data Product - Wind and Wave",
     "Expert": "Level 2 Low Rate Sea Surface Height Data Product - Expert SSH with Wind and Wave",
     "Unsmoothed": "Level 2 Low Rate Sea Surface Height Data Product - Unsmoothed",
-    "L3": LEVEL3_TITLE,
+    "L3": f"{LEVEL3_TITLE} - Expert",
+    "L3 Basic": f"{LEVEL3_TITLE} - Basic",
+    "L3 Unsmoothed": f"{LEVEL3_TITLE} - Unsmoothed",
+    "Nadir": NADIR_TITLE,
 }
+
+#: The products on the native grid.
+_NATIVE = ("Unsmoothed", "L3 Unsmoothed")
 
 #: Compression of every variable of a simulated file.
 _ENCODING: dict[str, Any] = {"compression": "zlib", "complevel": 4, "shuffle": True}
@@ -45,20 +53,22 @@ def moment_of(seconds: float) -> datetime:
 
 def write_pass(products: Sequence[Granule], root: Path) -> list[str]:
     """Simulate one pass of one cycle and write its products below ``root``; return their paths relative to it."""
-    gridded = [granule for granule in products if granule.product != "Unsmoothed"]
-    paths = [_write_unsmoothed(granule, root) for granule in products if granule.product == "Unsmoothed"]
+    native = [granule for granule in products if granule.product in _NATIVE]
+    nadir = [granule for granule in products if granule.product == "Nadir"]
+    gridded = [granule for granule in products if granule not in (*native, *nadir)]
+    paths = _write_native(native, root) if native else []
     if gridded:
         swath = fixed_grid(gridded[0].pass_number, LATITUDE_MIN, LATITUDE_MAX)
         scene = make_scene(swath, gridded[0].cycle_number)
         level2 = expert_fields(scene)
         paths += [_write_gridded(granule, scene, level2, root) for granule in gridded]
-    return paths
+    return paths + [_write_nadir(granule, root) for granule in nadir]
 
 
 def _write_gridded(granule: Granule, scene: Scene, level2: Fields, root: Path) -> str:
     lines = round(scene.swath.shape[0] * CUT_FRACTION) if granule.cut else scene.swath.shape[0]
-    if granule.product == "L3":
-        variables, fields = level3_variables(), level3_fields(scene, level2)
+    if granule.product.startswith("L3"):
+        variables, fields = level3_variables(granule.subset), level3_fields(scene, level2)
     else:
         variables, fields = product_variables(granule.product), level2
     path = relative_path(granule, moment_of(scene.time[0]), moment_of(scene.time[lines - 1]))
@@ -68,27 +78,47 @@ def _write_gridded(granule: Granule, scene: Scene, level2: Fields, root: Path) -
     return path
 
 
-def _write_unsmoothed(granule: Granule, root: Path) -> str:
-    """Write both sides of a pass at 250 m, as the groups ``left`` and ``right``."""
+def _write_nadir(granule: Granule, root: Path) -> str:
+    scene, write = write_nadir(granule)
+    path = relative_path(granule, moment_of(scene.time[0]), moment_of(scene.time[-1]))
+    with netCDF4.Dataset(_new_file(root, path), "w", format="NETCDF4") as dataset:
+        dataset.setncatts(_global_attributes(granule, scene, scene.swath.shape[0]))
+        write(dataset)
+    return path
+
+
+def _write_native(granules: Sequence[Granule], root: Path) -> list[str]:
+    """Write a pass at 250 m: L2 as the groups ``left`` and ``right``, L3 as one array."""
+    number, cycle = granules[0].pass_number, granules[0].cycle_number
+    latitudes = (UNSMOOTHED_LATITUDE_MIN, UNSMOOTHED_LATITUDE_MAX)
     scenes = {
-        side: make_scene(
-            native_grid(granule.pass_number, side, UNSMOOTHED_LATITUDE_MIN, UNSMOOTHED_LATITUDE_MAX),
-            granule.cycle_number,
-            NATIVE_POSTING_M,
-            part,
-        )
+        side: make_scene(native_grid(number, side, *latitudes), cycle, NATIVE_POSTING_M, part)
         for part, side in enumerate(("left", "right"))
     }
-    left = scenes["left"]
-    lines = left.swath.shape[0]
-    path = relative_path(granule, moment_of(left.time[0]), moment_of(left.time[-1]))
-    with netCDF4.Dataset(_new_file(root, path), "w", format="NETCDF4") as dataset:
-        dataset.setncatts(_global_attributes(granule, left, lines))
-        for side, scene in scenes.items():
-            group = dataset.createGroup(side)
-            group.description = f"Unsmoothed SSH of the {side} half swath at {NATIVE_POSTING_M:.0f} m"
-            _write_group(group, product_variables("Unsmoothed"), _unsmoothed_fields(scene), lines)
-    return path
+    paths = []
+    for granule in granules:
+        left = scenes["left"]
+        path = relative_path(granule, moment_of(left.time[0]), moment_of(left.time[-1]))
+        with netCDF4.Dataset(_new_file(root, path), "w", format="NETCDF4") as dataset:
+            dataset.setncatts(_global_attributes(granule, left, left.swath.shape[0]))
+            if granule.product == "Unsmoothed":
+                _write_sides(dataset, scenes)
+            else:
+                _write_level3_unsmoothed(dataset, scenes, native_grid_of_both_sides(number, *latitudes))
+        paths.append(path)
+    return paths
+
+
+def _write_sides(dataset: netCDF4.Dataset, scenes: dict[str, Scene]) -> None:
+    for side, scene in scenes.items():
+        group = dataset.createGroup(side)
+        group.description = f"Unsmoothed SSH of the {side} half swath at {NATIVE_POSTING_M:.0f} m"
+        _write_group(group, product_variables("Unsmoothed"), _unsmoothed_fields(scene), scene.swath.shape[0])
+
+
+def _write_level3_unsmoothed(dataset: netCDF4.Dataset, scenes: dict[str, Scene], whole: Swath) -> None:
+    fields = unsmoothed_level3_fields(whole, [(scene, expert_fields(scene)) for scene in scenes.values()])
+    _write_group(dataset, level3_variables("Unsmoothed"), fields, whole.shape[0])
 
 
 def _unsmoothed_fields(scene: Scene) -> Fields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,25 @@ import numpy.typing as npt
 from swotvre_catalogs.sample.fields import Fields, Scene
 from swotvre_catalogs.sample.quality import FAR_EDGE_M, NEAR_EDGE_M, OUTER_EDGE_M
 from swotvre_catalogs.sample.specification import Variable
+from swotvre_catalogs.sample.swath import Swath
 
 Floats = npt.NDArray[np.floating]
 
-LEVEL3_TITLE = "Level 3 KaRIn Low Rate Sea Surface Height Data Product - Expert"
+LEVEL3_TITLE = "Level 3 KaRIn Low Rate Sea Surface Height Data Product"
+
+#: The variables of the smaller files beside time and place.
+_BASIC = ("mdt", "ssha_filtered", "ssha_unfiltered", "i_num_line", "i_num_pixel")
+_UNSMOOTHED = (
+    "calibration",
+    "mdt",
+    "mss",
+    "sigma0",
+    "ssha_filtered",
+    "ssha_unedited",
+    "ssha_unfiltered",
+    "quality_flag",
+)
+_SUBSETS = {"Basic": _BASIC, "Unsmoothed": _UNSMOOTHED}
 
 _FILL = -2147483647
 _SEA = ("num_lines", "num_pixels")
@@ -41,8 +57,13 @@ _QUALITY = {0: "good", 10: "coast", 20: "ice", 30: "suspect", 50: "rain", 70: "l
 _QUALITY |= {101: "land", 102: "no_data"}
 
 
-def level3_variables() -> tuple[Variable, ...]:
-    """Return the variables of the L3 Expert file."""
+def level3_variables(subset: str = "Expert") -> tuple[Variable, ...]:
+    """Return the variables of the L3 ``Expert``, ``Basic`` or ``Unsmoothed`` file."""
+    wanted = ("time", "latitude", "longitude", *_SUBSETS.get(subset, ()))
+    return tuple(variable for variable in _all_variables() if subset == "Expert" or variable.name in wanted)
+
+
+def _all_variables() -> tuple[Variable, ...]:
 
     def height(name: str, dtype: str = "i4", fill: int = _FILL) -> Variable:
         long_name, units = _HEIGHTS.get(name, ("dynamic atmospheric correction", "m"))
@@ -133,3 +154,19 @@ def level3_fields(scene: Scene, level2: Fields) -> Fields:
         "i_num_line": line,
         "i_num_pixel": pixel,
     }
+
+
+def unsmoothed_level3_fields(whole: Swath, sides: Sequence[tuple[Scene, Fields]]) -> Fields:
+    """Return the variables of the L3 Unsmoothed file: both sides, left first, in one array with the gap between them.
+
+    Args:
+        whole: The grid of the swath, gap included.
+        sides: Scene and L2 fields of the left and of the right side.
+    """
+    left, right = (level3_fields(scene, level2) for scene, level2 in sides)
+    gap = whole.shape[1] - left["quality_flag"].shape[1] - right["quality_flag"].shape[1]
+    fields: Fields = {"time": left["time"], "latitude": whole.latitude, "longitude": whole.longitude}
+    for variable in level3_variables("Unsmoothed")[3:]:
+        empty = np.full((whole.shape[0], gap), 102.0 if variable.name == "quality_flag" else np.nan)
+        fields[variable.name] = np.hstack([left[variable.name], empty, right[variable.name]])
+    return fields

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 #: Version of what the generator writes: raise it whenever a file would come out different.
-GENERATOR_VERSION = "2026.11.1"
+GENERATOR_VERSION = "2026.11.2"
 
 #: Start of cycle 1 of the simulated mission: the day of the DUACS map that the sea is made of.
 MISSION_START = datetime(2019, 1, 1, tzinfo=UTC)
@@ -17,10 +17,17 @@ CYCLE_DURATION = timedelta(days=20.86455)
 CYCLES = (1, 2, 3, 4, 5, 6)
 PASSES = (14, 27, 42)
 
-#: Cycles that also have an L3 and an Unsmoothed file: enough to learn the formats.
+#: Cycles that also have a file of the other products: enough to learn the formats.
 LEVEL3_CYCLES = (1, 2, 3)
+LEVEL3_BASIC_CYCLES = (1, 2)
+WIND_WAVE_CYCLES = (1, 2)
+NADIR_CYCLES = (1, 2, 3)
 UNSMOOTHED_CYCLES = (1, 2)
+LEVEL3_UNSMOOTHED_CYCLES = (1,)
 UNSMOOTHED_PASS = 14
+
+#: Days of the L4 maps.
+MAP_DAYS = (date(2019, 1, 1), date(2019, 1, 2), date(2019, 1, 3))
 
 #: The crop of every pass: degrees north of the nadir track.
 LATITUDE_MIN, LATITUDE_MAX = -42.0, -28.0
@@ -40,7 +47,8 @@ LEVEL3_VERSION = "2.0.1"
 class Granule:
     """One pass of one cycle, as a file of one product."""
 
-    #: ``Basic``, ``Expert`` or ``Unsmoothed`` of L2_LR_SSH, or ``L3`` (its Expert file).
+    #: ``Basic``, ``WindWave``, ``Expert`` or ``Unsmoothed`` of L2_LR_SSH; ``L3`` (Expert), ``L3 Basic`` or
+    #: ``L3 Unsmoothed``; ``Nadir``, the altimeter's data record.
     product: str
     cycle_number: int
     pass_number: int
@@ -48,8 +56,19 @@ class Granule:
     @property
     def label(self) -> str:
         """What a person calls it."""
-        level = "L3_LR_SSH Expert" if self.product == "L3" else f"L2_LR_SSH {self.product}"
-        return f"{level} {self.cycle_number:03d}/{self.pass_number:03d}"
+        return f"{self.name} {self.cycle_number:03d}/{self.pass_number:03d}"
+
+    @property
+    def name(self) -> str:
+        """The name of the product."""
+        if self.product == "Nadir":
+            return "L2_NALT_GDR"
+        return f"L3_LR_SSH {self.subset}" if self.product.startswith("L3") else f"L2_LR_SSH {self.subset}"
+
+    @property
+    def subset(self) -> str:
+        """The part of the product: ``Basic``, ``Expert``, ..."""
+        return "Expert" if self.product == "L3" else self.product.removeprefix("L3 ")
 
     @property
     def cut(self) -> bool:
@@ -65,10 +84,20 @@ def passes() -> tuple[tuple[Granule, ...], ...]:
 
 def _products(cycle_number: int, pass_number: int) -> list[str]:
     products = ["Basic", "Expert"]
-    if cycle_number in LEVEL3_CYCLES:
-        products.append("L3")
-    if cycle_number in UNSMOOTHED_CYCLES and pass_number == UNSMOOTHED_PASS:
+    products += [
+        product
+        for product, cycles in (
+            ("WindWave", WIND_WAVE_CYCLES),
+            ("L3", LEVEL3_CYCLES),
+            ("L3 Basic", LEVEL3_BASIC_CYCLES),
+            ("Nadir", NADIR_CYCLES),
+        )
+        if cycle_number in cycles
+    ]
+    if pass_number == UNSMOOTHED_PASS and cycle_number in UNSMOOTHED_CYCLES:
         products.append("Unsmoothed")
+    if pass_number == UNSMOOTHED_PASS and cycle_number in LEVEL3_UNSMOOTHED_CYCLES:
+        products.append("L3 Unsmoothed")
     return products
 
 
@@ -80,8 +109,17 @@ def cycle_start(cycle_number: int) -> datetime:
 def relative_path(granule: Granule, begin: datetime, end: datetime) -> str:
     """Return the path of a granule below the datalake; ``begin`` and ``end`` are its first and last measurement."""
     cycle, number = f"{granule.cycle_number:03d}", f"{granule.pass_number:03d}"
-    span = f"{begin:%Y%m%dT%H%M%S}_{end:%Y%m%dT%H%M%S}"
-    if granule.product == "L3":
-        return f"swot/l3_lr_ssh/expert/cycle_{cycle}/SWOT_L3_LR_SSH_Expert_{cycle}_{number}_{span}_v{LEVEL3_VERSION}.nc"
-    name = f"SWOT_L2_LR_SSH_{granule.product}_{cycle}_{number}_{span}_{CRID}_{PRODUCT_COUNTER:02d}.nc"
-    return f"swot/l2_lr_ssh/{granule.product.lower()}/cycle_{cycle}/{name}"
+    if granule.product == "Nadir":
+        span = f"{begin:%Y%m%d_%H%M%S}_{end:%Y%m%d_%H%M%S}"
+        return f"swot/l2_nalt_gdr/cycle_{cycle}/SWOT_GPR_2P1P{cycle}_{number}_{span}.nc"
+    level = "L3" if granule.product.startswith("L3") else "L2"
+    version = f"v{LEVEL3_VERSION}" if level == "L3" else f"{CRID}_{PRODUCT_COUNTER:02d}"
+    name = (
+        f"SWOT_{level}_LR_SSH_{granule.subset}_{cycle}_{number}_{begin:%Y%m%dT%H%M%S}_{end:%Y%m%dT%H%M%S}_{version}.nc"
+    )
+    return f"swot/{level.lower()}_lr_ssh/{granule.subset.lower()}/cycle_{cycle}/{name}"
+
+
+def map_path(day: date) -> str:
+    """Return the path of the L4 map of a day below the datalake; it was made on the last day of the sample's year."""
+    return f"swot/l4_karin/miost/dt_global_allsat_phy_l4_{day:%Y%m%d}_{day.year}1231.nc"

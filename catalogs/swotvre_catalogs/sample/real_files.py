@@ -25,7 +25,7 @@ class RealFile:
     credit: str
     licence: str
     #: How it is written: copied, or by one of the converters.
-    treatment: Literal["as it is", "DUACS map", "tide gauge"] = "as it is"
+    treatment: Literal["as it is", "DUACS map", "mean sea surface", "tide gauge"] = "as it is"
 
 
 _HYDROCRON = "NASA/CNES SWOT mission, distributed by PO.DAAC; file from podaac/hydrocron"
@@ -65,6 +65,15 @@ REAL_FILES = (
         "Generated using E.U. Copernicus Marine Service information; file from CNES/swot_simulator",
         "BSD-3-Clause",
         "DUACS map",
+    ),
+    RealFile(
+        "mss/mss_cnes-cls.nc",
+        "mss.nc",
+        "Mean sea surface",
+        "mean sea surface, global, 0.25 degree, in whole metres; a scale factor that did not belong to it removed",
+        "CNES CLS; file from CNES/pangeo-pyinterp",
+        "BSD-3-Clause",
+        "mean sea surface",
     ),
     RealFile(
         "insitu/drifters/aoml_v2019.nc",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import as_file, files
+from typing import Protocol
 
 import netCDF4
 import numpy as np
@@ -13,7 +14,6 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import gaussian_filter
 
 from swotvre_catalogs.sample.real_files import DUACS_FILL, DUACS_MAP
-from swotvre_catalogs.sample.swath import Swath
 from swotvre_catalogs.sample.waves import random_waves
 
 Floats = npt.NDArray[np.floating]
@@ -28,6 +28,18 @@ _SMALL_SCALES = random_waves(101, standard_deviation=0.014, wavelengths_km=(14, 
 _SWELLING = random_waves(102, standard_deviation=0.03, wavelengths_km=(180, 500), slope=2, speed=0.02, count=40)
 _INTERNAL_TIDE = random_waves(103, standard_deviation=0.009, wavelengths_km=(90, 160), slope=0, speed=3.0, count=8)
 _SEA_FLOOR = random_waves(104, standard_deviation=0.16, wavelengths_km=(18, 150), slope=3.5, speed=0.0, count=110)
+
+
+class Places(Protocol):
+    """Anything that has a longitude and a latitude (degrees) at each of its places."""
+
+    @property
+    def longitude(self) -> Floats:
+        """Degrees east."""
+
+    @property
+    def latitude(self) -> Floats:
+        """Degrees north."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +98,18 @@ def _maps() -> _Maps:
     )
 
 
-def look_at_sea(swath: Swath, seconds: float) -> Sea:
-    """Return the sea under a swath ``seconds`` after the start of the mission."""
+def look_at_sea(places: Places, seconds: float, *, small_scales: bool = True) -> Sea:
+    """Return the sea at places ``seconds`` after the start of the mission, without scales under 110 km if so asked."""
     maps = _maps()
-    lon, lat = swath.longitude, swath.latitude
+    lon, lat = places.longitude, places.latitude
     upstream = lon + _DRIFT_DEGREES_PER_SECOND * seconds
     eddies = maps.anomaly.ev(lat, upstream)
     steepness = np.hypot(maps.anomaly.ev(lat, upstream, dx=1), maps.anomaly.ev(lat, upstream, dy=1))
     # Small scales live on the flanks of eddies: 0.15 m per degree is the mean slope of the region.
     liveliness = np.clip(0.35 + steepness / 0.15, 0.35, 2.5)
-    anomaly = eddies + _SWELLING.at(lon, lat, seconds) + liveliness * _SMALL_SCALES.at(lon, lat, seconds)
+    anomaly = eddies + _SWELLING.at(lon, lat, seconds)
+    if small_scales:
+        anomaly = anomaly + liveliness * _SMALL_SCALES.at(lon, lat, seconds)
     return Sea(
         mean_sea_surface=maps.mean_sea_surface.ev(lat, lon) + _SEA_FLOOR.at(lon, lat, 0.0),
         mean_dynamic_topography=maps.mean_dynamic_topography.ev(lat, lon),

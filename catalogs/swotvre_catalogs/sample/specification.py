@@ -53,11 +53,16 @@ class Variable:
 
 @lru_cache
 def product_variables(product: str) -> tuple[Variable, ...]:
-    """Return the variables of ``Basic``, ``Expert`` or ``Unsmoothed`` (of one side), in the order of the product."""
+    """Return the variables of ``Basic``, ``WindWave``, ``Expert`` or ``Unsmoothed`` (of one side), in their order."""
     text = (files("swotvre_catalogs.sample") / "inputs" / "l2_lr_ssh_specification.json").read_text("utf-8")
     notes = json.loads((files("swotvre_catalogs.sample") / "inputs" / "variable_notes.json").read_text("utf-8"))
+    specification = json.loads(text)
+    rows = specification[product]
+    if isinstance(rows[0], str):  # WindWave: names of variables that Expert describes
+        expert = {row["name"]: row for row in specification["Expert"]}
+        rows = [expert[name] for name in rows]
     variables = []
-    for row in json.loads(text)[product]:
+    for row in rows:
         attributes: dict[str, Any] = {key: row[key] for key in ("long_name", "units") if key in row}
         attributes |= notes.get(row["name"], {})
         for key in ("flag_values", "flag_masks"):
@@ -76,3 +81,22 @@ def product_variables(product: str) -> tuple[Variable, ...]:
             )
         )
     return tuple(variables)
+
+
+@lru_cache
+def nadir_variables() -> dict[str, tuple[Variable, ...]]:
+    """Return the variables of the nadir altimeter's data record by group (``data_01``, ``data_01/ku``)."""
+    text = (files("swotvre_catalogs.sample") / "inputs" / "nadir_gdr_specification.json").read_text("utf-8")
+    groups: dict[str, list[Variable]] = {}
+    for row in json.loads(text):
+        attributes: dict[str, Any] = {key: row[key] for key in ("long_name", "units") if key in row}
+        if row["name"] in ("time", "time_tai"):
+            attributes |= {"standard_name": "time", "calendar": "gregorian"}
+        elif row["name"] in ("latitude", "longitude"):
+            attributes["standard_name"] = row["name"]
+        else:
+            attributes["coordinates"] = "longitude latitude"
+        fill = row["fill"] if row["fill"] is not None else 9.969209968386869e36
+        variable = Variable(row["name"], row["dtype"], ("time",), fill, row.get("scale_factor"), attributes)
+        groups.setdefault(row["group"], []).append(variable)
+    return {group: tuple(variables) for group, variables in groups.items()}

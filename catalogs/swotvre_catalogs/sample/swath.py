@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -29,6 +29,9 @@ HALF_SWATH_M = 68000.0
 NATIVE_POSTING_M = 250.0
 NATIVE_PIXELS = 240
 NATIVE_INNER_EDGE_M = 5000.0
+
+#: Seconds between two measurements of the nadir altimeter.
+NADIR_SECONDS = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,3 +135,22 @@ def native_grid(pass_number: int, side: str, latitude_min: float, latitude_max: 
     outwards = NATIVE_INNER_EDGE_M + NATIVE_POSTING_M * np.arange(NATIVE_PIXELS)
     cross_track = outwards if side == "right" else -outwards[::-1]
     return _make_swath(pass_number, (latitude_min, latitude_max), NATIVE_POSTING_M, cross_track)
+
+
+@lru_cache
+def native_grid_of_both_sides(pass_number: int, latitude_min: float, latitude_max: float) -> Swath:
+    """Return the 250 m grid of a pass from the outer left to the outer right edge, the gap at nadir included."""
+    count = round(NATIVE_INNER_EDGE_M / NATIVE_POSTING_M) + NATIVE_PIXELS - 1
+    cross_track = np.arange(-count, count + 1) * NATIVE_POSTING_M
+    return _make_swath(pass_number, (latitude_min, latitude_max), NATIVE_POSTING_M, cross_track)
+
+
+@lru_cache
+def nadir_track(pass_number: int, latitude_min: float, latitude_max: float) -> Swath:
+    """Return the nadir track of a pass, one measurement a second, as a swath of two pixels that are both at nadir."""
+    start, longitude, latitude = read_track(pass_number)
+    _, _, steps = ELLIPSOID.inv(longitude[:-1], latitude[:-1], longitude[1:], latitude[1:])
+    length_m = float(np.sum(steps))
+    posting_m = length_m / HALF_REVOLUTION_SECONDS * NADIR_SECONDS
+    track = _make_swath(pass_number, (latitude_min, latitude_max), posting_m, np.zeros(2))
+    return replace(track, seconds=start + track.along_track / length_m * HALF_REVOLUTION_SECONDS)

@@ -8,11 +8,12 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date
 from pathlib import Path
 
 from swotvre_catalogs.sample.documents import render_readme
 from swotvre_catalogs.sample.manifest import write_manifest
-from swotvre_catalogs.sample.plan import Granule, passes
+from swotvre_catalogs.sample.plan import MAP_DAYS, Granule, passes
 from swotvre_catalogs.sample.real_files import REAL_FILES, RealFile
 
 
@@ -44,6 +45,12 @@ def _simulate(granules: Sequence[Granule], root: Path) -> list[str]:
     return write_pass(granules, root)
 
 
+def _map(day: date, root: Path) -> list[str]:
+    from swotvre_catalogs.sample.maps import write_map
+
+    return [write_map(day, root)]
+
+
 def write_everything(root: Path, progress: Callable[[int, int, str], None], workers: int) -> None:
     """Write all files below ``root``, README.md and at last the manifest.
 
@@ -53,7 +60,7 @@ def write_everything(root: Path, progress: Callable[[int, int, str], None], work
         workers: Processes that simulate.
     """
     plan = passes()
-    total = len(REAL_FILES) + sum(map(len, plan))
+    total = len(REAL_FILES) + sum(map(len, plan)) + len(MAP_DAYS)
     written: list[str] = []
     simulated: list[str] = []
     # Not fork: the caller may run threads, and a child of a threaded process can hang.
@@ -64,6 +71,7 @@ def write_everything(root: Path, progress: Callable[[int, int, str], None], work
             pool.submit(_simulate, granules, root): ", ".join(granule.label for granule in granules)
             for granules in plan
         }
+        simulations |= {pool.submit(_map, day, root): f"L4 map {day:%Y-%m-%d}" for day in MAP_DAYS}
         try:
             for future in as_completed(tasks | simulations):
                 written += future.result()

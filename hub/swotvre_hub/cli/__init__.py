@@ -12,7 +12,7 @@ from swotvre_hub.errors import VreError
 from swotvre_kernels.errors import KernelError
 
 #: Modules of this package, in the order of the help text.
-NOUNS = ("up", "check", "proxy", "session_environment", "sudoers", "kernels", "sample_data")
+NOUNS = ("up", "check", "proxy", "session_environment", "sudoers", "kernels", "sample_data", "catalog")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -60,6 +60,7 @@ def data_environment(settings: Settings, state: State) -> dict[str, str]:
         "SWOTVRE_DEFAULT_KERNEL": settings.kernels.default,
         "SWOTVRE_DATALAKE": state.datalake(settings),
         "SWOTVRE_DATALAKE_OPTIONS": json.dumps(settings.datalake.storage_options),
+        "SWOTVRE_INDEX": settings.datalake.index or "",
     }
 
 

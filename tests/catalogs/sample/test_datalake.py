@@ -16,7 +16,8 @@ from swotvre_catalogs.sample import GENERATOR_VERSION, SampleError
 from swotvre_catalogs.sample.datalake import replace_datalake, write_sample
 from swotvre_catalogs.sample.granule import write_pass
 from swotvre_catalogs.sample.manifest import is_complete
-from swotvre_catalogs.sample.plan import Granule
+from swotvre_catalogs.sample.maps import write_map
+from swotvre_catalogs.sample.plan import MAP_DAYS, passes
 from swotvre_catalogs.sample.specification import product_variables
 
 
@@ -33,8 +34,9 @@ def finished(sample_datalake: Path, tmp_path: Path) -> Path:
 
 def test_the_same_pass_is_written_with_the_same_bytes(sample_datalake: Path, tmp_path: Path) -> None:
     manifest = json.loads((sample_datalake / "MANIFEST.json").read_text())["files"]
-    granules = [Granule(product, 1, 14) for product in ("Basic", "Expert", "L3", "Unsmoothed")]
-    for path in write_pass(granules, tmp_path):
+    granules = next(granules for granules in passes() if (granules[0].cycle_number, granules[0].pass_number) == (1, 14))
+    assert len(granules) == 8
+    for path in [*write_pass(granules, tmp_path), write_map(MAP_DAYS[0], tmp_path)]:
         assert hashlib.sha256((tmp_path / path).read_bytes()).hexdigest() == manifest[path]["sha256"], path
 
 
@@ -71,7 +73,7 @@ def test_killed_run_leaves_no_datalake_and_the_next_one_repairs_it(tmp_path: Pat
         workers = _children(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert first.partition(" ")[0].endswith("/51")
+    assert first.partition(" ")[0].endswith("/77")
     assert workers, "the simulation runs in processes of its own"
     deadline = time.monotonic() + 60
     while any(_alive(worker) for worker in workers) and time.monotonic() < deadline:
@@ -86,7 +88,7 @@ def test_killed_run_leaves_no_datalake_and_the_next_one_repairs_it(tmp_path: Pat
     assert not list(tmp_path.glob(".lake.*"))
     assert (lake / "MANIFEST.json").read_bytes() == (sample_datalake / "MANIFEST.json").read_bytes()
     counts = [line.partition(" ")[0] for line in done.stdout.splitlines()[:-1]]
-    assert counts[-1] == "51/51"
+    assert counts[-1] == "77/77"
     assert done.stdout.splitlines()[-1] == f"wrote {lake}"
 
 
@@ -165,9 +167,13 @@ def test_what_others_put_into_the_sample_survives_its_renewal(finished: Path, tm
     theirs = finished / "swot" / "l2_lr_ssh" / "expert" / "cycle_007" / "theirs.nc"
     theirs.parent.mkdir()
     theirs.write_bytes(b"measured by somebody")
+    index = finished / ".swot-vre/index/l2_lr_ssh_expert.parquet"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    index.write_bytes(b"of the old files")
     next(finished.rglob("*Basic*.nc")).unlink()
     renewed = tmp_path / "renewed"
-    shutil.copytree(finished, renewed, ignore=shutil.ignore_patterns("theirs.nc"), copy_function=os.link)
+    shutil.copytree(finished, renewed, ignore=shutil.ignore_patterns("theirs.nc", ".swot-vre"), copy_function=os.link)
     replace_datalake(finished, renewed)
     assert theirs.read_bytes() == b"measured by somebody"
+    assert not index.exists(), "an index of the old files would be wrong for the new ones"
     assert not renewed.exists()

@@ -14,7 +14,7 @@ from swotvre_catalogs.sample.real_files import REAL_FILES
 from swotvre_catalogs.sample.specification import product_variables
 
 
-@pytest.mark.parametrize("product", ["Basic", "Expert"])
+@pytest.mark.parametrize("product", ["Basic", "WindWave", "Expert"])
 def test_variables_are_stored_as_the_product_specifies(sample_datalake: Path, product: str) -> None:
     path = next(sample_datalake.glob(f"swot/l2_lr_ssh/{product.lower()}/cycle_001/*_014_*.nc"))
     with h5netcdf.File(path) as dataset:
@@ -84,7 +84,9 @@ def test_river_and_lake_tables_open(sample_datalake: Path, folder: str, rows: in
 
 def test_manifest_and_readme_account_for_every_file(sample_datalake: Path) -> None:
     manifest = json.loads((sample_datalake / "MANIFEST.json").read_text())
-    found = {str(path.relative_to(sample_datalake)) for path in sample_datalake.rglob("*") if path.is_file()}
+    everything = (path.relative_to(sample_datalake) for path in sample_datalake.rglob("*") if path.is_file())
+    # What the catalogs derive from a datalake lies beside its files.
+    found = {str(path) for path in everything if path.parts[0] != ".swot-vre"}
     assert found == {*manifest["files"], "MANIFEST.json"}
     readme = (sample_datalake / "README.md").read_text()
     for name, entry in manifest["files"].items():
@@ -94,4 +96,4 @@ def test_manifest_and_readme_account_for_every_file(sample_datalake: Path) -> No
     for real in REAL_FILES:
         assert not manifest["files"][real.path]["simulated"]
         assert real.licence in readme
-    assert sum(entry["size"] for entry in manifest["files"].values()) < 64e6
+    assert sum(entry["size"] for entry in manifest["files"].values()) < 75e6

@@ -18,9 +18,11 @@ from .conftest import find_granule
 Open = Callable[..., xarray.Dataset]
 
 L2_NAME = re.compile(
-    r"SWOT_L2_LR_SSH_(Basic|Expert|Unsmoothed)_(\d{3})_(\d{3})_(\d{8}T\d{6})_(\d{8}T\d{6})_(P[IG][A-Z]\d)_(\d{2})\.nc"
+    r"SWOT_L2_LR_SSH_(Basic|WindWave|Expert|Unsmoothed)_(\d{3})_(\d{3})_(\d{8}T\d{6})_(\d{8}T\d{6})_(P[IG][A-Z]\d)_(\d{2})\.nc"
 )
-L3_NAME = re.compile(r"SWOT_L3_LR_SSH_(Expert)_(\d{3})_(\d{3})_(\d{8}T\d{6})_(\d{8}T\d{6})_v(\d+\.\d+\.\d+)\.nc")
+L3_NAME = re.compile(
+    r"SWOT_L3_LR_SSH_(Basic|Expert|Unsmoothed)_(\d{3})_(\d{3})_(\d{8}T\d{6})_(\d{8}T\d{6})_v(\d+\.\d+\.\d+)\.nc"
+)
 
 
 def _great_circle(lon1, lat1, lon2, lat2) -> numpy.ndarray:
@@ -80,7 +82,7 @@ def test_names_parse_and_agree_with_what_the_files_hold(sample_datalake: Path) -
         product, cycle, number, begin, end, *_ = match.groups()
         assert path.parent.name == f"cycle_{cycle}"
         assert path.parent.parent.name == product.lower()
-        group = "left" if product == "Unsmoothed" else None
+        group = "left" if path.name.startswith("SWOT_L2_LR_SSH_Unsmoothed") else None
         with xarray.open_dataset(path, engine="netcdf4") as dataset:
             assert (dataset.attrs["cycle_number"], dataset.attrs["pass_number"]) == (int(cycle), int(number))
         with xarray.open_dataset(path, engine="netcdf4", group=group) as dataset:

@@ -1,0 +1,366 @@
+"""The chunk table: for every file of a cube where it lies in the cube, and where its chunks lie in the file.
+
+It is stored in the repository of the cube, one Arrow IPC stream per cycle and one for the geometry, so that table and
+cube are always of one commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import pyarrow
+from numpy.typing import NDArray
+
+from swotvre_catalogs.cube.block_bounds import BLOCK_LINES, meeting_blocks
+from swotvre_catalogs.cube.layout import FileLayout, layout_from_json, layout_to_json
+from swotvre_catalogs.index.bbox import Box
+
+if TYPE_CHECKING:
+    from swotvre_catalogs.catalog import Entry
+
+#: ``first_line`` of a file whose lines are not one run of lines of the cube.
+NOT_CONTIGUOUS = -1
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file of the cube."""
+
+    cycle_number: int
+    pass_number: int
+    #: Relative to the datalake.
+    path: str
+    size_bytes: int
+    modified_ns: int
+    etag: str
+    layout: FileLayout
+    offsets: Mapping[str, NDArray[numpy.int64]]
+    sizes: Mapping[str, NDArray[numpy.int64]]
+    #: Fingerprint of latitude and longitude.
+    geometry: int
+    begin: numpy.datetime64
+    end: numpy.datetime64
+    crid: str
+    #: Line of the cube of the first line of the file, or NOT_CONTIGUOUS and then the lines one by one.
+    first_line: int = 0
+    lines: tuple[int, ...] = ()
+
+    @property
+    def identity(self) -> tuple[str, int, int, str]:
+        """What changes when the file is replaced."""
+        return (self.path, self.size_bytes, self.modified_ns, self.etag)
+
+
+@dataclass(frozen=True)
+class LeftOutFile:
+    """A file that is on the datalake, but not in the cube."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+    etag: str
+    cycle_number: int
+    pass_number: int
+    reason: str
+
+    @property
+    def identity(self) -> tuple[str, int, int, str]:
+        """What changes when the file is replaced."""
+        return (self.path, self.size_bytes, self.modified_ns, self.etag)
+
+
+@dataclass(frozen=True)
+class CubeGeometry:
+    """Where the passes lie."""
+
+    pass_numbers: NDArray[numpy.int32]
+    num_lines: int
+    num_pixels: int
+    #: Path of the file that gives latitude and longitude of each pass.
+    sources: tuple[str, ...]
+    #: Fingerprint of latitude and longitude of those files.
+    fingerprints: NDArray[numpy.int64]
+    #: South, north, west, east in degrees of each run of BLOCK_LINES lines, float32 (pass, block, 4); longitudes are
+    #: -180 to 180, west > east across the antimeridian, NaN where a pass has no line.
+    block_bounds: NDArray[numpy.float32]
+
+    def to_bytes(self) -> bytes:
+        """Return the geometry as an Arrow IPC stream."""
+        facts = {"num_lines": self.num_lines, "num_pixels": self.num_pixels, "blocks": self.block_bounds.shape[1]}
+        flat = pyarrow.array(self.block_bounds.reshape(-1))
+        bounds = pyarrow.FixedSizeListArray.from_arrays(flat, 4 * self.block_bounds.shape[1])
+        columns = [self.pass_numbers.astype("int32"), list(self.sources), self.fingerprints.astype("int64"), bounds]
+        names = ["pass_number", "source", "fingerprint", "bounds"]
+        return _write(pyarrow.table(columns, names=names), facts)
+
+    @classmethod
+    def from_bytes(cls, written: bytes) -> CubeGeometry:
+        """Return the geometry of what ``to_bytes`` wrote."""
+        table, facts = _read(written)
+        bounds = table["bounds"].combine_chunks().flatten().to_numpy().reshape(len(table), facts["blocks"], 4)
+        return cls(
+            table["pass_number"].to_numpy(),
+            facts["num_lines"],
+            facts["num_pixels"],
+            tuple(table["source"].to_pylist()),
+            table["fingerprint"].to_numpy(),
+            bounds,
+        )
+
+
+class ChunkTable:
+    """Every file of a cube of one commit: its place in the cube, its layout, the positions of its chunks."""
+
+    def __init__(self, geometry: CubeGeometry, cycles: Mapping[int, bytes], commit: str = "") -> None:
+        self.geometry = geometry
+        #: The commit (Icechunk snapshot) of the cube that it belongs to.
+        self.commit = commit
+        self._written = {number: cycles[number] for number in sorted(cycles)}
+        self.cycle_numbers: NDArray[numpy.int32] = numpy.array(list(self._written), dtype=numpy.int32)
+        self.pass_numbers = geometry.pass_numbers
+        self.num_lines, self.num_pixels = geometry.num_lines, geometry.num_pixels
+        self.layouts: list[FileLayout] = []
+        self._known: dict[str, int] = {}
+        self.left_out: list[LeftOutFile] = []
+        self._tables = [self._open(number, written) for number, written in self._written.items()]
+        self._load()
+
+    def _open(self, number: int, written: bytes) -> tuple[Any, NDArray[numpy.int32]]:
+        table, facts = _read(written, _COLUMNS)
+        renumbered = []
+        for signature, written_layout in facts["layouts"]:
+            if signature not in self._known:
+                self._known[signature] = len(self.layouts)
+                self.layouts.append(layout_from_json(json.loads(written_layout)))
+            renumbered.append(self._known[signature])
+        self.left_out += [LeftOutFile(cycle_number=number, **one) for one in facts["left_out"]]
+        return table, numpy.array(renumbered, dtype=numpy.int32)
+
+    def _load(self) -> None:
+        tables = [table for table, _ in self._tables]
+        everything = pyarrow.concat_tables(tables)
+        column = {name: everything[name] for name in _COLUMNS}
+        self.path: list[str] = column["path"].to_pylist()
+        self.etag: list[str] = column["etag"].to_pylist()
+        self.crid: list[str] = column["crid"].to_pylist()
+        self.size_bytes: NDArray[numpy.int64] = column["size_bytes"].to_numpy()
+        self.modified_ns: NDArray[numpy.int64] = column["modified_ns"].to_numpy()
+        self.first_line: NDArray[numpy.int32] = column["first_line"].to_numpy()
+        self.fingerprint: NDArray[numpy.int64] = column["geometry"].to_numpy()
+        self.begin = column["begin"].to_numpy().astype("datetime64[s]")
+        self.end = column["end"].to_numpy().astype("datetime64[s]")
+        own = [numbers[table["signature"].to_numpy()] for table, numbers in self._tables if len(table)]
+        self.signature: NDArray[numpy.int32] = numpy.concatenate(own) if own else numpy.zeros(0, numpy.int32)
+        counts = [len(table) for table in tables]
+        #: Index of each file's cycle and pass in ``cycle_numbers`` and ``pass_numbers``.
+        self.cycle_index: NDArray[numpy.int32] = numpy.repeat(numpy.arange(len(tables), dtype=numpy.int32), counts)
+        passes = column["pass_number"].to_numpy()
+        self.pass_index: NDArray[numpy.int32] = numpy.searchsorted(self.pass_numbers, passes).astype(numpy.int32)
+        self.row: NDArray[numpy.int32] = numpy.full((len(tables), len(self.pass_numbers)), -1, numpy.int32)
+        self.row[self.cycle_index, self.pass_index] = numpy.arange(len(passes), dtype=numpy.int32)
+        place = {path: row for row, path in enumerate(self.path)}
+        #: The file that latitude and longitude of each pass come from.
+        self.geometry_row: NDArray[numpy.int32] = numpy.array(
+            [place[source] for source in self.geometry.sources], dtype=numpy.int32
+        )
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @property
+    def block_bounds(self) -> NDArray[numpy.float32]:
+        """South, north, west, east of each run of 32 lines: float32 (pass, block, 4), see ``CubeGeometry``."""
+        return self.geometry.block_bounds
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """The variables that any of the files has."""
+        return list(dict.fromkeys(name for layout in self.layouts for name in layout.variables))
+
+    @cached_property
+    def _cached_chunks(self) -> dict[str, tuple[NDArray[numpy.int64], NDArray[numpy.int64]]]:
+        return {}
+
+    def chunks(self, variable: str) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+        """Return position and size in bytes of every chunk of a variable: int64 (files, chunks of the file).
+
+        A chunk that was never written, or that the file has not, has position -1 and size 0.
+
+        Raises:
+            KeyError: If no file has the variable.
+        """
+        if variable in self._cached_chunks:
+            return self._cached_chunks[variable]
+        if variable not in self.variables:
+            raise KeyError(variable)
+        names = [f"o:{variable}", f"s:{variable}"]
+        found = [
+            (index, _read(written, names)[0])
+            for index, written in enumerate(self._written.values())
+            if any(variable in self.layouts[number].variables for number in set(self._tables[index][1].tolist()))
+        ]
+        width = max(table.schema.field(0).type.list_size for _, table in found)
+        offsets, sizes = numpy.full((len(self), width), -1, numpy.int64), numpy.zeros((len(self), width), numpy.int64)
+        for index, table in found:
+            first = int(numpy.searchsorted(self.cycle_index, index))
+            for target, name in zip((offsets, sizes), names, strict=True):
+                values = table[name].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+                target[first : first + len(table), : values.shape[1]] = values
+        self._cached_chunks[variable] = (offsets, sizes)
+        return offsets, sizes
+
+    def line_map(self, row: int) -> NDArray[numpy.int64]:
+        """Return the line of the cube of every line of a file, strictly increasing."""
+        if self.first_line[row] != NOT_CONTIGUOUS:
+            count = file_lines(self.layouts[self.signature[row]])
+            return numpy.arange(count, dtype=numpy.int64) + int(self.first_line[row])
+        cycle = self.cycle_index[row]
+        first = int(numpy.searchsorted(self.cycle_index, cycle))
+        table, _ = _read(self._written[int(self.cycle_numbers[cycle])], ["lines"])
+        return numpy.array(table["lines"][row - first].as_py(), dtype=numpy.int64)
+
+    def candidates(self, box: Box) -> list[tuple[int, slice]]:
+        """Return the passes that may cross a box, and where: index of the pass, lines; runs of whole blocks."""
+        return [
+            (number, slice(first * BLOCK_LINES, min(last * BLOCK_LINES, self.num_lines)))
+            for number, first, last in meeting_blocks(self.block_bounds, box)
+        ]
+
+    def rows(self, cycle_number: int) -> list[FileRow]:
+        """Return the files of one cycle as objects, for the builder."""
+        index = int(numpy.searchsorted(self.cycle_numbers, cycle_number))
+        chosen = numpy.flatnonzero(self.cycle_index == index)
+        present = {self.layouts[number] for number in self._tables[index][1].tolist()}
+        names = list(dict.fromkeys(name for layout in present for name in layout.variables))
+        positions = {name: self.chunks(name) for name in names}
+        return [self._row(int(row), positions) for row in chosen]
+
+    def _row(self, row: int, positions: Mapping[str, tuple[NDArray[numpy.int64], NDArray[numpy.int64]]]) -> FileRow:
+        layout = self.layouts[self.signature[row]]
+        contiguous = self.first_line[row] != NOT_CONTIGUOUS
+        return FileRow(
+            int(self.cycle_numbers[self.cycle_index[row]]),
+            int(self.pass_numbers[self.pass_index[row]]),
+            self.path[row],
+            int(self.size_bytes[row]),
+            int(self.modified_ns[row]),
+            self.etag[row],
+            layout,
+            {name: positions[name][0][row, : one.chunk_count] for name, one in layout.variables.items()},
+            {name: positions[name][1][row, : one.chunk_count] for name, one in layout.variables.items()},
+            int(self.fingerprint[row]),
+            self.begin[row],
+            self.end[row],
+            self.crid[row],
+            int(self.first_line[row]),
+            () if contiguous else tuple(self.line_map(row).tolist()),
+        )
+
+    def to_bytes(self) -> dict[int, bytes]:
+        """Return the Arrow IPC streams by cycle, as they are stored."""
+        return dict(self._written)
+
+    @classmethod
+    def from_bytes(cls, geometry: bytes, cycles: Mapping[int, bytes], commit: str = "") -> ChunkTable:
+        """Return the table of what ``CubeGeometry.to_bytes`` and ``cycle_to_bytes`` wrote."""
+        return cls(CubeGeometry.from_bytes(geometry), cycles, commit)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.geometry, self._written, self.commit)
+
+
+def open_chunk_table(entry: Entry, at: Any = None) -> ChunkTable:
+    """Open the chunk table of a product's cube.
+
+    Args:
+        entry: The product.
+        at: A commit, a tag or a time; the newest commit by default.
+
+    Raises:
+        MissingCubeError: If the cube was not built.
+    """
+    from swotvre_catalogs.cube.opening import open_version
+
+    return open_version(entry, at).chunk_table()
+
+
+def file_lines(layout: FileLayout) -> int:
+    """Return the number of lines of a file; 0 where it has no latitude."""
+    variable = layout.variables.get("latitude")
+    return variable.shape[0] if variable is not None and variable.shape else 0
+
+
+_COLUMNS = [
+    *("pass_number", "path", "size_bytes", "modified_ns", "etag", "signature"),
+    *("geometry", "first_line", "begin", "end", "crid"),
+]
+
+
+def cycle_to_bytes(rows: Iterable[FileRow], left_out: Iterable[LeftOutFile] = ()) -> bytes:
+    """Return the files of one cycle as an Arrow IPC stream."""
+    ordered = sorted(rows, key=lambda row: row.pass_number)
+    layouts = list(dict.fromkeys(row.layout for row in ordered))
+    number = {layout: index for index, layout in enumerate(layouts)}
+    columns: dict[str, Any] = {
+        "pass_number": pyarrow.array([row.pass_number for row in ordered], pyarrow.int32()),
+        "path": pyarrow.array([row.path for row in ordered], pyarrow.string()),
+        "size_bytes": pyarrow.array([row.size_bytes for row in ordered], pyarrow.int64()),
+        "modified_ns": pyarrow.array([row.modified_ns for row in ordered], pyarrow.int64()),
+        "etag": pyarrow.array([row.etag for row in ordered], pyarrow.string()),
+        "signature": pyarrow.array([number[row.layout] for row in ordered], pyarrow.int32()),
+        "geometry": pyarrow.array([row.geometry for row in ordered], pyarrow.int64()),
+        "first_line": pyarrow.array([row.first_line for row in ordered], pyarrow.int32()),
+        "begin": pyarrow.array(_seconds(row.begin for row in ordered), pyarrow.int64()),
+        "end": pyarrow.array(_seconds(row.end for row in ordered), pyarrow.int64()),
+        "crid": pyarrow.array([row.crid for row in ordered], pyarrow.string()),
+        "lines": pyarrow.array([row.lines or None for row in ordered], pyarrow.list_(pyarrow.int32())),
+    }
+    for name in dict.fromkeys(name for layout in layouts for name in layout.variables):
+        width = max(layout.variables[name].chunk_count for layout in layouts if name in layout.variables)
+        for prefix, absent, values in (
+            ("o", -1, [row.offsets.get(name) for row in ordered]),
+            ("s", 0, [row.sizes.get(name) for row in ordered]),
+        ):
+            filled = numpy.full((len(ordered), width), absent, numpy.int64)
+            for target, value in zip(filled, values, strict=True):
+                if value is not None:
+                    target[: len(value)] = value
+            flat = pyarrow.array(filled.reshape(-1))
+            columns[f"{prefix}:{name}"] = pyarrow.FixedSizeListArray.from_arrays(flat, width)
+    facts = {
+        "layouts": [(layout.signature, json.dumps(layout_to_json(layout))) for layout in layouts],
+        "left_out": [
+            {key: getattr(one, key) for key in ("path", "size_bytes", "modified_ns", "etag", "pass_number", "reason")}
+            for one in left_out
+        ],
+    }
+    return _write(pyarrow.table(columns), facts)
+
+
+def _seconds(times: Iterable[numpy.datetime64]) -> NDArray[numpy.int64]:
+    return numpy.array(list(times), dtype="datetime64[s]").astype(numpy.int64)
+
+
+def _write(table: Any, facts: Mapping[str, Any]) -> bytes:
+    table = table.replace_schema_metadata({b"swotvre": json.dumps(facts).encode()})
+    sink = pyarrow.BufferOutputStream()
+    options = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+    with pyarrow.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _read(written: bytes, names: list[str] | None = None) -> tuple[Any, dict[str, Any]]:
+    """Read some columns, all by default; only they are decompressed."""
+    buffer = pyarrow.py_buffer(written)
+    options = pyarrow.ipc.IpcReadOptions()
+    if names is not None:
+        schema = pyarrow.ipc.read_schema(buffer)
+        options = pyarrow.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
+    table = pyarrow.ipc.open_stream(buffer, options=options).read_all()
+    return table, json.loads(table.schema.metadata[b"swotvre"])

@@ -1,0 +1,19 @@
+"""Swaths: ``dataset.swot`` and ``array.swot`` on xarray objects, registered by importing this package.
+
+Derivatives, geostrophic velocities, quality masks, grids, sections, pieces and pixel corners of anything on the
+dimensions (num_lines, num_pixels): a pass, a selection of many, cycles stacked on one grid.
+"""
+
+from swotvre_catalogs.errors import UnknownVariableError
+from swotvre_catalogs.swath.accessor import SwathDataset
+from swotvre_catalogs.swath.array_accessor import SwathArray
+from swotvre_catalogs.swath.errors import SwathError, SwathGeometryError, UnknownFlagError
+
+__all__ = [
+    "SwathArray",
+    "SwathDataset",
+    "SwathError",
+    "SwathGeometryError",
+    "UnknownFlagError",
+    "UnknownVariableError",
+]

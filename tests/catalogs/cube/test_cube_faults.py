@@ -1,0 +1,251 @@
+"""Files that are damaged, replaced or gone; builds that are killed or run twice; versions of yesterday."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import icechunk
+import numpy
+import pytest
+
+from swotvre_catalogs import CatalogError, GranuleWarning, MissingGranuleError
+from swotvre_catalogs.byte_ranges import ReplacedFileError
+from swotvre_catalogs.cube import MissingCubeError, build_cube, open_chunk_table, open_cube, select_swath
+from swotvre_catalogs.cube.errors import CubeError, DamagedFileError
+from swotvre_catalogs.cube.listing import list_files
+from swotvre_catalogs.cube.parallel_indexing import index_files
+from swotvre_catalogs.errors import BuildRunningError
+
+
+def _path(root, cycle, number):
+    return next(root.glob(f"swot/**/*_{cycle:03d}_{number:03d}_2*.nc"))
+
+
+def _truncate(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+def test_a_truncated_file_is_left_out_and_named(entry, root, equal_to_files):
+    damaged = _path(root, 2, 3)
+    _truncate(damaged)
+    report = build_cube(entry)
+    assert [one.path.rsplit("/", 1)[-1] for one in report.left_out] == [damaged.name]
+    with pytest.warns(GranuleWarning, match=damaged.name):
+        cube = open_cube(entry)
+    assert equal_to_files(cube, passed_over=(damaged.name,)) == 4
+
+
+def test_a_damaged_file_is_not_read_again_until_it_is_replaced(entry, root, write, equal_to_files):
+    _truncate(_path(root, 2, 3))
+    build_cube(entry)
+    assert not build_cube(entry).is_new
+    write(2, 3)
+    report = build_cube(entry)
+    assert (report.added, report.left_out) == (1, ())
+    assert equal_to_files(open_cube(entry)) == 5
+
+
+def test_a_file_that_is_not_hdf5_is_left_out(entry, root):
+    _path(root, 1, 7).write_bytes(b"<html>503 Service unavailable</html>" * 100)
+    assert "signature" in build_cube(entry).left_out[0].reason
+
+
+def test_a_lake_of_nothing_but_damage_is_refused(entry, root):
+    for path in root.glob("swot/**/*.nc"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(CubeError, match="none of the files of l2_lr_ssh_basic can be in a cube"):
+        build_cube(entry)
+
+
+def test_a_corrupt_chunk_is_an_error_that_names_the_file(entry, root):
+    build_cube(entry)
+    table = open_chunk_table(entry)
+    row = int(table.row[1, 0])
+    offset, size = (int(column[row, 0]) for column in table.chunks("ssha_karin_2"))
+    path = _path(root, 2, 3)
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(offset + size // 2)
+        file.write(b"\xff" * 20)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    cube = open_cube(entry)
+    with pytest.raises(DamagedFileError, match=path.name):
+        cube["ssha_karin_2"].mean().compute()
+    others = select_swath(entry, params={"cycle_number": [1, 3]})
+    assert others["ssha_karin_2"].notnull().any()
+
+
+def test_a_file_replaced_after_the_build_is_an_error_until_the_next_build(entry, root, write, stock, equal_to_files):
+    build_cube(entry)
+    path = write(2, 3, no_data=True)
+    os.utime(path, (time.time() + 10, time.time() + 10))
+    cube = open_cube(entry)
+    with pytest.raises(ReplacedFileError, match=path.name):
+        cube["ssha_karin_2"].mean().compute()
+    with pytest.raises(icechunk.IcechunkError, match="has changed"):
+        stock(entry)["ssha_karin_2"].sel(cycle_number=2, pass_number=3).to_numpy()
+    report = build_cube(entry)
+    assert (report.added, report.removed) == (1, 1)
+    assert equal_to_files(open_cube(entry)) == 5
+    assert equal_to_files(stock(entry)) == 5
+
+
+def test_a_removed_file_becomes_a_hole(entry, root, stock, equal_to_files):
+    build_cube(entry)
+    _path(root, 2, 3).unlink()
+    _path(root, 3, 7).unlink()
+    report = build_cube(entry)
+    assert (report.files, report.removed, report.missing) == (3, 2, 1)
+    for cube in (open_cube(entry), stock(entry)):
+        assert equal_to_files(cube) == 3
+
+
+def test_the_file_that_gave_the_positions_may_be_removed_or_surpassed(entry, root, write, stock, equal_to_files):
+    write(1, 3, lines=slice(0, 80))
+    write(2, 3, lines=slice(8, 80))
+    write(3, 3, lines=slice(0, 70))
+    build_cube(entry)
+    assert equal_to_files(open_cube(entry).isel(num_lines=slice(0, 96))) == 5
+    write(2, 3)
+    _path(root, 1, 3).unlink()
+    build_cube(entry)
+    assert equal_to_files(open_cube(entry)) == 4
+    assert equal_to_files(stock(entry)) == 4
+
+
+def test_a_new_cycle_is_appended_and_the_old_ones_stay(entry, write, stock, equal_to_files):
+    first = build_cube(entry)
+    write(4, 3)
+    write(4, 7)
+    second = build_cube(entry)
+    assert (second.added, second.removed, second.files) == (2, 0, 7)
+    assert second.commit != first.commit
+    assert equal_to_files(open_cube(entry)) == 7
+    assert equal_to_files(stock(entry)) == 7
+
+
+def test_a_pass_and_a_cycle_in_the_middle_find_their_place(entry, write, stock, equal_to_files):
+    build_cube(entry)
+    write(2, 7)
+    assert build_cube(entry).missing == 0
+    assert equal_to_files(stock(entry)) == 6
+    assert equal_to_files(open_cube(entry)) == 6
+
+
+def test_nothing_new_makes_no_commit(entry):
+    first = build_cube(entry)
+    second = build_cube(entry)
+    assert (second.is_new, second.commit) == (False, first.commit)
+
+
+def test_yesterday_can_be_pinned(entry, write):
+    first = build_cube(entry)
+    before = float(open_cube(entry)["ssha_karin_2"].mean())
+    between = numpy.datetime64(time.time_ns(), "ns")
+    time.sleep(0.05)
+    write(4, 3)
+    build_cube(entry)
+    assert open_cube(entry).sizes["cycle_number"] == 4
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(entry.place.cube_address(entry.name)))
+    repository.create_tag("paper", first.commit)
+    for at in (first.commit, "paper", between):
+        cube = open_cube(entry, at=at)
+        assert (cube.attrs["commit"], cube.sizes["cycle_number"]) == (first.commit, 3)
+        assert float(cube["ssha_karin_2"].mean()) == before
+    assert open_chunk_table(entry, at="paper").commit == first.commit
+    with pytest.raises(MissingCubeError, match="did not exist at 2020-12-31"):
+        open_cube(entry, at="2020")
+    with pytest.raises(MissingCubeError, match=r"neither a commit, a tag nor a time.*did you mean 'paper'"):
+        open_cube(entry, at="papr")
+
+
+def test_readers_are_undisturbed_by_a_build(entry, write):
+    cube = open_cube(entry)
+    lazy = cube["ssha_karin_2"].mean()
+    write(4, 3)
+    build_cube(entry)
+    assert float(lazy) == float(open_cube(entry, at=cube.attrs["commit"])["ssha_karin_2"].mean())
+
+
+def test_two_builds_at_once_are_refused(entry, reopen):
+    with entry.place.lock("cube-l2_lr_ssh_basic"), pytest.raises(BuildRunningError, match=f"pid {os.getpid()}"):
+        build_cube(reopen())
+    assert build_cube(entry).files == 5
+
+
+@pytest.mark.parametrize("built_before", [False, True], ids=["first", "later"])
+def test_a_killed_build_is_taken_up_by_the_next(entry, root, write, stock, equal_to_files, built_before):
+    if built_before:
+        build_cube(entry)
+        write(4, 3)
+    # The program stops by itself when everything is written but the commit; then it is killed for good.
+    program = (
+        "import os, sys, icechunk\n"
+        "from swotvre_catalogs import open_catalog\n"
+        "commit = lambda *args, **more: (print('writing', flush=True), sys.stdin.read())\n"
+        "icechunk.Session.commit = commit\n"
+        f"open_catalog({str(root)!r})['l2_lr_ssh_basic'].build_cube()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as build:
+        assert build.stdout.readline() == b"writing\n"
+        if built_before:
+            assert open_cube(entry).sizes["cycle_number"] == 3
+        build.send_signal(signal.SIGKILL)
+    report = build_cube(entry)
+    assert report.files == (6 if built_before else 5)
+    assert equal_to_files(open_cube(entry)) == report.files
+    assert equal_to_files(stock(entry)) == report.files
+
+
+def test_a_large_cube_is_not_built_without_being_asked(entry, monkeypatch):
+    monkeypatch.setattr("swotvre_catalogs.cube.opening.BUILT_AT_ONCE", 4)
+    with pytest.raises(MissingCubeError, match="5 files; build it once: swot-vre catalog cube l2_lr_ssh_basic"):
+        open_cube(entry)
+
+
+def test_a_product_without_lines_that_repeat_has_no_cube(entry):
+    from swotvre_catalogs import open_catalog
+
+    other = open_catalog(entry.datalake.address)["l2_lr_ssh_unsmoothed"]
+    with pytest.raises(CubeError, match="native grid"):
+        open_cube(other)
+
+
+def test_an_empty_lake_has_no_cube(entry, root):
+    for path in root.glob("swot/**/*.nc"):
+        path.unlink()
+    with pytest.raises(MissingGranuleError, match="no granule of l2_lr_ssh_basic"):
+        build_cube(entry)
+
+
+def test_every_fault_is_an_error_that_a_person_can_mend():
+    assert issubclass(DamagedFileError, CatalogError)
+    assert issubclass(MissingCubeError, CatalogError)
+
+
+def test_processes_index_what_one_does(entry, root, monkeypatch):
+    _truncate(_path(root, 2, 3))
+    files = list_files(entry.datalake, entry.product)
+    alone = index_files(entry.datalake, files)
+    monkeypatch.setattr("swotvre_catalogs.cube.parallel_indexing.FILES_PER_PROCESS", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    told = []
+    together = index_files(entry.datalake, files, progress=lambda done, every: told.append((done, every)))
+    assert told == [(number, 5) for number in range(1, 6)]
+    for one, other in zip(alone, together, strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, DamagedFileError):
+            assert str(one) == str(other)
+            continue
+        assert (one.path, one.modified_ns, one.layout, one.geometry) == (
+            other.path,
+            other.modified_ns,
+            other.layout,
+            other.geometry,
+        )
+        for name in one.layout.variables:
+            assert one.offsets[name].tolist() == other.offsets[name].tolist()
+            assert one.sizes[name].tolist() == other.sizes[name].tolist()

@@ -1,0 +1,76 @@
+"""Lake and cube on S3: built, brought up to date, read by the cube's own arrays and by stock Zarr."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import s3fs
+import xarray
+
+from swotvre_catalogs import open_catalog
+from swotvre_catalogs.byte_ranges import ReplacedFileError
+from swotvre_catalogs.cube import build_cube, open_cube, select_swath
+from swotvre_catalogs.cube.opening import open_version
+
+SERVER = os.environ.get("SWOTVRE_MOTO_SERVER")
+
+pytestmark = pytest.mark.skipif(SERVER is None, reason="SWOTVRE_MOTO_SERVER does not name a moto_server program")
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # The server is of another environment than the tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AWS"))}
+    with (tmp_path / "moto.log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(SERVER), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log
+        )
+        try:
+            for _ in range(300):
+                assert server.poll() is None, Path(log.name).read_text()
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.2)
+            yield {"endpoint_url": f"http://127.0.0.1:{port}", "key": "reader", "secret": "not-a-secret"}
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def test_a_cube_lives_on_s3(root, write, options, equal_to_files, tmp_path):
+    store = s3fs.S3FileSystem(**options, skip_instance_cache=True)
+    store.mkdir("lake")
+    store.put(f"{root}/", "lake/swot-data/", recursive=True)
+
+    def upload(path):
+        store.put(str(path), f"lake/swot-data/{path.relative_to(root)}")
+
+    def entry():
+        return open_catalog("s3://lake/swot-data", storage_options=options)["l2_lr_ssh_basic"]
+
+    report = build_cube(entry())
+    assert report.files == 5
+    assert store.exists("lake/swot-data/.swot-vre/cube/l2_lr_ssh_basic/repo")
+    assert equal_to_files(open_cube(entry())) == 5
+    stock = xarray.open_zarr(open_version(entry()).store, consolidated=False, chunks=None, decode_timedelta=False)
+    assert equal_to_files(stock) == 5
+    assert select_swath(entry(), (179.2, -44.6, -179.9, -44.0))["ssha_karin_2"].notnull().any()
+
+    before = open_cube(entry())
+    upload(write(2, 3, no_data=True))
+    upload(write(4, 3))
+    with pytest.raises(ReplacedFileError, match="_002_003_"):
+        before["ssha_karin_2"].mean().compute()
+    second = build_cube(entry())
+    assert (second.added, second.removed, second.files) == (2, 1, 6)
+    assert equal_to_files(open_cube(entry())) == 6
+    assert open_cube(entry(), at=report.commit).sizes["cycle_number"] == 3
