@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 #: Version of what the generator writes: raise it whenever a file would come out different.
-GENERATOR_VERSION = "2026.11.2"
+GENERATOR_VERSION = "2026.11.3"
 
-#: Start of cycle 1 of the simulated mission: the day of the DUACS map that the sea is made of.
-MISSION_START = datetime(2019, 1, 1, tzinfo=UTC)
+#: Start of cycle 1 of the simulated mission. The DUACS map that the sea is made of is of five years before.
+MISSION_START = datetime(2024, 1, 1, tzinfo=UTC)
 
 #: Repeat period of the science orbit: 292 revolutions.
 CYCLE_DURATION = timedelta(days=20.86455)
@@ -27,7 +27,7 @@ LEVEL3_UNSMOOTHED_CYCLES = (1,)
 UNSMOOTHED_PASS = 14
 
 #: Days of the L4 maps.
-MAP_DAYS = (date(2019, 1, 1), date(2019, 1, 2), date(2019, 1, 3))
+MAP_DAYS = (date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3))
 
 #: The crop of every pass: degrees north of the nadir track.
 LATITUDE_MIN, LATITUDE_MAX = -42.0, -28.0
