@@ -69,7 +69,9 @@ class Results:
         """Return for each output its arrays by operation, complete now."""
         for (number, index), by_packing in self.shared.items():
             output = self.outputs[number]
-            found = combined([totals.moments() for totals in by_packing.values()], output.hows)
+            # In an order of their own: which thread came first must not show, not even in the last bit.
+            ordered = sorted(by_packing.items(), key=lambda item: repr(item[0]))
+            found = combined([totals.moments() for _, totals in ordered], output.hows)
             for how, values in found.items():
                 target = _at(self.arrays[number][how], index)
                 target[...] = values.reshape(target.shape)
