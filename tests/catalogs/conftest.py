@@ -1,9 +1,12 @@
 """A small datalake whose granules can be told apart: every file holds its own cycle, pass and name."""
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,12 +82,40 @@ def catalog(lake: Path) -> Catalog:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep indexes and cubes of folders that cannot be written out of the user's cache."""
+def _nothing_of_the_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache, indexes and S3 configuration out of the tests."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         monkeypatch.delenv("SWOTVRE_INDEX", raising=False)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path_factory.mktemp("aws") / "none"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture(scope="session")
+def s3_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Storage options of one S3 server for all tests, moto's in a process of its own; a bucket has its test's name."""
+    program = os.environ.get("SWOTVRE_MOTO_SERVER")
+    if program is None:
+        pytest.skip("SWOTVRE_MOTO_SERVER does not name a moto_server program")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = int(listening.getsockname()[1])
+    # The server is of another environment than the tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AWS"))}
+    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
+        command = [program, "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            for _ in range(300):
+                assert server.poll() is None, Path(log.name).read_text()
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.2)
+            yield {"endpoint_url": f"http://127.0.0.1:{port}", "key": "reader", "secret": "not-a-secret"}
+        finally:
+            server.terminate()
+            server.wait(20)
 
 
 @pytest.fixture(scope="session")

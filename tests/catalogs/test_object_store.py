@@ -1,15 +1,10 @@
 """The same catalog on an S3 bucket: moto's server in a process of its own, files uploaded as they are."""
 
-import contextlib
 import io
 import itertools
-import os
 import pickle
 import socket
-import subprocess
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +22,7 @@ from swotvre_catalogs.export import ExportTargetError, export_dataset, open_zcol
 from swotvre_catalogs.object_store import FileIdentity, RangeRequest, ReplacedFileError, open_reader
 from swotvre_catalogs.s3_stores import icechunk_container, icechunk_credentials, icechunk_storage
 
-SERVER = os.environ.get("SWOTVRE_MOTO_SERVER")
 BUCKETS = itertools.count()
-
-pytestmark = [
-    pytest.mark.skipif(SERVER is None, reason="SWOTVRE_MOTO_SERVER does not name a moto_server program"),
-]
 
 
 def _free_port() -> int:
@@ -41,33 +31,14 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    address = f"http://127.0.0.1:{(port := _free_port())}"
-    # The server is of another environment than the tests.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AWS"))}
-    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [str(SERVER), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log
-        )
-        try:
-            for _ in range(300):
-                assert server.poll() is None, Path(log.name).read_text()
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.2)
-            yield address
-        finally:
-            server.terminate()
-            server.wait(20)
+@pytest.fixture
+def options(s3_options: dict[str, str]) -> dict[str, Any]:
+    return dict(s3_options)
 
 
 @pytest.fixture
-def options(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    # No configuration of the account that runs the tests.
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return {"endpoint_url": endpoint, "key": "reader", "secret": "not-a-secret"}
+def endpoint(options: dict[str, Any]) -> str:
+    return str(options["endpoint_url"])
 
 
 @pytest.fixture

@@ -30,13 +30,11 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, out: TextIO) -> int:
     """Build the indexes and print what was found."""
-    from swotvre_catalogs.index.build import build_index
-
     entries = chosen_products(open_chosen_catalog(args, writing=True), args)
 
     def build(entry: Any) -> bool:
         with shown_progress(entry.name) as progress:
-            report = build_index(entry, jobs=args.jobs, checksums=args.checksums, cycles=args.cycles, progress=progress)
+            report = entry.build_index(progress, jobs=args.jobs, checksums=args.checksums, cycles=args.cycles)
         out.write(f"{report}\n")
         out.flush()
         return bool(report.is_sound)

@@ -184,6 +184,19 @@ def _place_centres(x: Any, start: Any, middle: Any, period: Any, pixels: Any, li
 
 
 @_compiled
+def _put(found: float, share: float, row: int, column: int, how: Any, image: Any, count: Any) -> None:
+    if how == MEAN:
+        image[row, column] += share * found
+    elif count[row, column] == 0.0:
+        image[row, column] = found
+    elif how == MIN:
+        image[row, column] = min(image[row, column], found)
+    else:
+        image[row, column] = max(image[row, column], found)
+    count[row, column] += share
+
+
+@_compiled
 def draw_run(
     x: Any, y: Any, value: Any, weight: Any, ring: Any, parts: Any, place: Any, view: Any, how: Any,
     image: Any, count: Any, centre: Any,
@@ -260,16 +273,7 @@ def draw_run(
                     at_x, at_y = (at_x - left) * scale_x, (at_y - bottom) * scale_y
                     if not (at_x >= 0.0 and at_y >= 0.0 and at_x < columns and at_y < rows):
                         continue
-                    to_row, to_column = int(at_y), int(at_x)
-                    if how == MEAN:
-                        image[to_row, to_column] += share * found
-                    elif count[to_row, to_column] == 0.0:
-                        image[to_row, to_column] = found
-                    elif how == MIN:
-                        image[to_row, to_column] = min(image[to_row, to_column], found)
-                    else:
-                        image[to_row, to_column] = max(image[to_row, to_column], found)
-                    count[to_row, to_column] += share
+                    _put(found, share, int(at_y), int(at_x), how, image, count)
 
 
 @_compiled
@@ -301,16 +305,7 @@ def draw_points(
         at_x, at_y = (at_x - left) * scale_x, (y[k] - bottom) * scale_y
         if not (at_x >= 0.0 and at_y >= 0.0 and at_x < columns and at_y < rows):
             continue
-        to_row, to_column = int(at_y), int(at_x)
         share = 1.0
         if k >= weighted:
             share = float(weight[k - weighted])
-        if how == MEAN:
-            image[to_row, to_column] += share * found
-        elif count[to_row, to_column] == 0.0:
-            image[to_row, to_column] = found
-        elif how == MIN:
-            image[to_row, to_column] = min(image[to_row, to_column], found)
-        else:
-            image[to_row, to_column] = max(image[to_row, to_column], found)
-        count[to_row, to_column] += share
+        _put(found, share, int(at_y), int(at_x), how, image, count)

@@ -1,7 +1,6 @@
 """A read-only S3 server over a folder whose every answer takes 20 ms: ``python s3_server.py FOLDER``.
 
 It speaks what readers of objects ask: ListObjectsV2, HEAD and GET with ranges and If-Match. Signatures are not checked.
-moto's server, which the tests use, needs longer for its own work than the latency that is to be measured.
 The first line of its output is its port; it ends with its input. ``GET /_requests`` tells how many requests it had.
 """
 

@@ -1,12 +1,5 @@
 """Lake and cube on S3: built, brought up to date, read by the cube's own arrays and by stock Zarr."""
 
-import contextlib
-import os
-import socket
-import subprocess
-import time
-from pathlib import Path
-
 import pytest
 import s3fs
 import xarray
@@ -16,34 +9,10 @@ from swotvre_catalogs.byte_ranges import ReplacedFileError
 from swotvre_catalogs.cube import build_cube, open_cube, select_swath
 from swotvre_catalogs.cube.opening import open_version
 
-SERVER = os.environ.get("SWOTVRE_MOTO_SERVER")
-
-pytestmark = pytest.mark.skipif(SERVER is None, reason="SWOTVRE_MOTO_SERVER does not name a moto_server program")
-
 
 @pytest.fixture
-def options(tmp_path, monkeypatch):
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    # The server is of another environment than the tests.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AWS"))}
-    with (tmp_path / "moto.log").open("wb") as log:
-        server = subprocess.Popen(
-            [str(SERVER), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log
-        )
-        try:
-            for _ in range(300):
-                assert server.poll() is None, Path(log.name).read_text()
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.2)
-            yield {"endpoint_url": f"http://127.0.0.1:{port}", "key": "reader", "secret": "not-a-secret"}
-        finally:
-            server.terminate()
-            server.wait(20)
+def options(s3_options: dict[str, str]) -> dict[str, str]:
+    return dict(s3_options)
 
 
 def test_a_cube_lives_on_s3(root, write, options, equal_to_files, tmp_path):

@@ -1,11 +1,7 @@
 """The granule index of a datalake on S3: moto's server in a process of its own."""
 
-import contextlib
 import os
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,33 +10,10 @@ import s3fs
 from swotvre_catalogs import BuildRunningError, Entry, open_catalog
 from swotvre_catalogs.index import Place, build_index
 
-SERVER = os.environ.get("SWOTVRE_MOTO_SERVER")
-
-pytestmark = pytest.mark.skipif(SERVER is None, reason="SWOTVRE_MOTO_SERVER does not name a moto_server program")
-
 
 @pytest.fixture
-def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-    # The server is of another environment than the tests.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AWS"))}
-    command = [str(SERVER), "-H", "127.0.0.1", "-p", str(port)]
-    with (tmp_path / "moto.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            for _ in range(300):
-                assert server.poll() is None, (tmp_path / "moto.log").read_text()
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.2)
-            yield {"endpoint_url": f"http://127.0.0.1:{port}", "key": "reader", "secret": "not-a-secret"}
-        finally:
-            server.terminate()
-            server.wait(20)
+def options(s3_options: dict[str, str]) -> dict[str, str]:
+    return dict(s3_options)
 
 
 def test_bucket_is_indexed_by_ranges_kept_up_to_date_and_locked(

@@ -1,12 +1,5 @@
 """Reductions over an S3 bucket: moto's server in a process of its own, files uploaded as they are."""
 
-import contextlib
-import os
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -19,37 +12,10 @@ from swotvre_catalogs.reduce import reduce
 
 from .test_reductions import HOWS, assert_same, by_xarray
 
-SERVER = os.environ.get("SWOTVRE_MOTO_SERVER")
-
-pytestmark = [
-    pytest.mark.skipif(SERVER is None, reason="SWOTVRE_MOTO_SERVER does not name a moto_server program"),
-]
-
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = int(listening.getsockname()[1])
-    # The server is of another environment than the tests.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AWS"))}
-    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
-        # No configuration of the account that runs the tests.
-        patch.setenv("AWS_CONFIG_FILE", log.name + "-none")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        server = subprocess.Popen(
-            [str(SERVER), "-H", "127.0.0.1", "-p", str(port)], env=environment, stdout=log, stderr=log
-        )
-        try:
-            for _ in range(300):
-                assert server.poll() is None, Path(log.name).read_text()
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.2)
-            yield {"endpoint_url": f"http://127.0.0.1:{port}", "key": "reader", "secret": "not-a-secret"}
-        finally:
-            server.terminate()
-            server.wait(20)
+def options(s3_options: dict[str, str]) -> dict[str, str]:
+    return dict(s3_options)
 
 
 @pytest.fixture(scope="module")
