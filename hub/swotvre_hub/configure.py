@@ -13,7 +13,7 @@ from swotvre_hub.pages import configure_pages
 from swotvre_hub.passwords import read_proxy_token
 from swotvre_hub.ports import LOOPBACK, recorded_ports
 from swotvre_hub.processes import SERVICE_ROLE, service_mark
-from swotvre_hub.request_guards import refuse_second_starts, refuse_undecodable_fields
+from swotvre_hub.request_guards import guard_requests
 from swotvre_hub.services import configure_idle, idle_roles, idle_service
 from swotvre_hub.settings import Settings
 from swotvre_hub.spawner.local import LocalSpawner
@@ -75,8 +75,7 @@ def configure_sessions(c: Config, settings: Settings, state: State) -> None:
     c.Spawner.start_timeout = settings.sessions.start_timeout_seconds
     c.Spawner.http_timeout = settings.sessions.start_timeout_seconds
     c.Spawner.environment = session_environment(settings, state)
-    refuse_undecodable_fields()
-    refuse_second_starts()
+    guard_requests()
     note_stop_requests()
 
 

@@ -10,6 +10,12 @@ from jupyterhub.handlers.pages import SpawnHandler
 from tornado.web import HTTPError
 
 
+def guard_requests() -> None:
+    """Put all guards of this module in place; a second call changes nothing."""
+    refuse_undecodable_fields()
+    refuse_second_starts()
+
+
 def refuse_undecodable_fields() -> None:
     """Have the launch page answer 400 to fields that are not UTF-8.
 
@@ -37,7 +43,9 @@ def refuse_undecodable_fields() -> None:
 def refuse_second_starts() -> None:
     """Have a start that comes at the same moment as another one of the same session be answered 400.
 
-    JupyterHub looks whether one is pending before it gives way to others, and takes the second for its own mistake.
+    JupyterHub looks whether one is pending before it gives way to others, and takes the second for its own mistake:
+    a `RuntimeError`, raised after it has asked the authenticator once more. A look of our own beforehand does not
+    help, because that question gives way as well.
     """
     stock = BaseHandler.spawn_single_user
     if getattr(stock, "refuses_second_starts", False):
@@ -45,10 +53,13 @@ def refuse_second_starts() -> None:
 
     @wraps(stock)
     async def spawn_single_user(self: Any, user: Any, server_name: str = "", *args: Any, **options: Any) -> Any:
-        spawner = user.spawners.get(server_name)
-        if spawner is not None and spawner.pending:
-            raise HTTPError(400, f"{spawner._log_name} is pending {spawner.pending}")
-        return await stock(self, user, server_name, *args, **options)
+        try:
+            return await stock(self, user, server_name, *args, **options)
+        except RuntimeError as error:
+            name = f"{user.name}:{server_name}" if server_name else user.name
+            if not str(error).startswith(f"{name} pending "):
+                raise
+            raise HTTPError(400, str(error).replace(" pending ", " is pending ", 1)) from error
 
     spawn_single_user.refuses_second_starts = True  # type: ignore[attr-defined]
     BaseHandler.spawn_single_user = spawn_single_user

@@ -27,6 +27,7 @@ SpawnerFactory = Callable[..., LocalSpawner]
 
 HUB_BLOCK = """
 from pathlib import Path
+from swotvre_hub.request_guards import guard_requests
 from swotvre_hub.settings import SessionSize, load_settings
 from swotvre_hub.spawner.local import LocalSpawner
 from swotvre_hub.state import State
@@ -39,6 +40,7 @@ c.Spawner.args = []
 c.JupyterHub.cleanup_servers = True
 c.SessionMixin.settings = settings.model_copy(update=dict(sizes=dict(tiny=tiny, giant=giant), sessions=sessions))
 c.SessionMixin.state = State(Path({state!r}))
+guard_requests()
 """
 
 
