@@ -25,7 +25,7 @@ from swotvre_hub.trial import trial_folder, trial_hub
 TUTORIALS = Path(__file__).resolve().parent / "tutorials"
 USER = "reader"
 #: A session has this long to start, a cell to finish.
-START_SECONDS, CELL_SECONDS = 60, 300
+START_SECONDS, CELL_SECONDS = 60, 600
 
 
 def log_in(url: str, user: str, password: str) -> str:

@@ -14,7 +14,7 @@ TUTORIALS = sorted((NOTEBOOKS / "tutorials").glob("*.ipynb"))
 TOLD_FIRST = ("Kernel", "Session size", "Time", "Data", "Licence")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_tutorial_runs_in_a_session_and_draws_its_figures(installed_state: Path, tmp_path: Path) -> None:
     from run_in_session import run
 

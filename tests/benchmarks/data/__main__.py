@@ -21,6 +21,8 @@ from trial import TrialError, run
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PAGE = CHECKOUT / "docs" / "explanation" / "data-speed.md"
+#: The lines of one work stand on a page of their own as well.
+PAGE_OF_COPIES = PAGE.with_name("copy-or-not.md")
 QUICK_CYCLES = 3
 
 
@@ -35,7 +37,7 @@ def _arguments() -> argparse.Namespace:
         "--baseline-files", type=int, default=CYCLES * PASSES_PER_CYCLE,
         help="files of open_mfdataset's mean; fewer than all are extrapolated, and the table says so",
     )  # fmt: skip
-    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/explanation/data-speed.md")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/explanation")
     parser.add_argument("--remove", action="store_true", help="remove the files and everything made of them, and end")
     return parser.parse_args()
 
@@ -80,6 +82,8 @@ def main() -> int:
     (data / "results" / "table.md").write_text(markdown, encoding="utf-8")
     if args.write_docs:
         put_into_page(PAGE, markdown)
+        if "copies" in bench.lines_of:
+            put_into_page(PAGE_OF_COPIES, as_markdown(bench.lines_of["copies"]))
     print(f"the table is in {data / 'results' / 'table.md'}; the files stay for the next run (--remove removes them)")
     return 0
 

@@ -32,13 +32,17 @@ class Bench:
     #: Files of the baseline of the largest work; fewer than all are extrapolated, and the line says so.
     baseline_files: int
     lines: list[Line] = field(default_factory=list)
+    #: The lines of each work that was run.
+    lines_of: dict[str, list[Line]] = field(default_factory=dict)
     _measured: dict[str, Measurement] = field(default_factory=dict)
     _lakes: dict[str, Lake] = field(default_factory=dict)
 
     def run(self, works: Sequence[str]) -> None:
         """Run works by name."""
         for work in works:
+            before = len(self.lines)
             WORKS[work](self)
+            self.lines_of[work] = self.lines[before:]
 
     # -- lakes
 
@@ -234,6 +238,29 @@ def building(bench: Bench) -> None:
                         note=parts)  # fmt: skip
 
 
+def copies(bench: Bench) -> None:
+    """Make a copy in sharded Zarr, add a cycle to it, and read it: beside the cube over the files."""
+    passes = bench.passes[:SMALL_PASSES]
+    lake = link_lake(bench.data, "copied", bench.cycles[:-1], passes)
+    for work in ("make", "add a cycle"):
+        for method, job_of in (("index and cube", "fast.build"), ("copy in sharded Zarr", "copies.make")):
+            measured = run(job_of, lake.job, bench.data / "results", lake.paths())
+            folder = lake.job.copy if job_of == "copies.make" else lake.place
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            bench.tell_measured(work, method, measured, note=f"{size / 1e6:.3g} MB on disk")
+        lake = add_files(lake, bench.data, bench.cycles[-1:])
+    baseline = bench.measure("baselines.mean_over_cycles", bench.small())
+    bench.tell_measured("mean over cycles", "open_mfdataset", baseline)
+    copied = [path for path in lake.job.copy.rglob("*") if path.is_file()]
+    for method, name in (
+        ("the copy, by xarray", "copies.mean_over_cycles"), ("cube(), by xarray", "copies.mean_over_cycles_of_cube"),
+        ("swotvre_catalogs", "fast.mean_over_cycles"),
+    ):  # fmt: skip
+        measured = run(name, lake.job, bench.data / "results", [*lake.paths(), *copied])
+        require_same(baseline, measured)
+        bench.tell_measured("mean over cycles", method, measured, ratio=baseline.seconds / measured.seconds)
+
+
 def s3(bench: Bench) -> None:
     """The mean of all over S3, whose every answer takes 20 ms."""
     lake = bench.small()
@@ -262,4 +289,5 @@ WORKS: dict[str, Callable[[Bench], None]] = {
     "opening": opening,
     "xarray": stock_xarray,
     "s3": s3,
+    "copies": copies,
 }

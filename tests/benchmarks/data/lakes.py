@@ -35,9 +35,14 @@ class Lake:
         return self.folder / "lake"
 
     @property
+    def place(self) -> Path:
+        """Where its index and its cube lie."""
+        return self.folder / "place"
+
+    @property
     def job(self) -> Job:
         """What the works are told."""
-        return Job(str(self.root), {}, self.cycles, self.passes, BOX, str(self.folder / "place"))
+        return Job(str(self.root), {}, self.cycles, self.passes, BOX, str(self.place))
 
     def paths(self) -> list[Path]:
         """Return its files."""
@@ -45,7 +50,7 @@ class Lake:
 
     def forget(self) -> None:
         """Remove its index and its cube."""
-        shutil.rmtree(self.folder / "place", ignore_errors=True)
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
 def link_lake(data: Path, name: str, cycles: Sequence[int], passes: Sequence[int]) -> Lake:

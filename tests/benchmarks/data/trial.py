@@ -44,6 +44,13 @@ class Job:
         """How many files the job is about."""
         return len(self.cycles) * len(self.passes)
 
+    @property
+    def copy(self) -> Path:
+        """Folder of a copy in Zarr, beside index and cube."""
+        if self.place is None:
+            raise ValueError("a lake without a place of its own has no copy")
+        return Path(self.place).with_name("zarr")
+
 
 @dataclass(frozen=True)
 class Answer:

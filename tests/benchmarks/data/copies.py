@@ -1,0 +1,34 @@
+"""A copy in sharded Zarr beside the files in place: made, brought up to date, read by stock xarray."""
+
+from __future__ import annotations
+
+import fast
+import google_crc32c  # the imports are no part of the measurement
+import numcodecs
+import numpy as np
+import xarray
+from trial import Answer, Job
+
+import swotvre_catalogs.export.zarr_copy
+from swotvre_catalogs.export import export_zarr
+
+VARIABLE = fast.VARIABLE
+
+__all__ = ["google_crc32c", "numcodecs", "swotvre_catalogs"]
+
+
+def make(job: Job) -> Answer:
+    """Copy one variable and the positions, or add the cycles that are new; return the size of the copy in bytes."""
+    entry = fast.entry(job)
+    export_zarr(entry, job.copy, variables=[VARIABLE])
+    return Answer(np.array(sum(path.stat().st_size for path in job.copy.rglob("*") if path.is_file())))
+
+
+def mean_over_cycles(job: Job) -> Answer:
+    """The mean over the cycles of the copy, by xarray and Dask, as anybody would write it."""
+    return Answer(xarray.open_zarr(job.copy)[VARIABLE].mean("cycle_number").compute().to_numpy())
+
+
+def mean_over_cycles_of_cube(job: Job) -> Answer:
+    """The same of the cube over the files."""
+    return Answer(fast.entry(job).cube()[VARIABLE].mean("cycle_number").compute().to_numpy())
