@@ -215,6 +215,17 @@ def stock_xarray(bench: Bench) -> None:
     )
 
 
+def selecting(bench: Bench) -> None:
+    """Select from an index of 100,000 granules."""
+    measured = bench.measure("selecting.select_of_many", bench.full())
+    granules, in_month, in_all = np.load(measured.values).tolist()
+    for work, found in (("box and month", in_month), ("box", in_all)):
+        seconds = measured.parts[work]
+        note = f"{found:,} found; opened in {measured.parts['opening']:.2f} s"
+        bench.tell(Line(f"selection by {work}", granules, "swotvre_catalogs", seconds, goal="0.05 s",
+                        met=seconds <= 0.05, note=note, load_average=measured.load_average))  # fmt: skip
+
+
 def building(bench: Bench) -> None:
     """Build index and cube of all files, and append a cycle to those of the others."""
     lake = bench.full()
@@ -283,6 +294,7 @@ def s3(bench: Bench) -> None:
 
 WORKS: dict[str, Callable[[Bench], None]] = {
     "building": building,
+    "selecting": selecting,
     "means": means,
     "small-means": small_means,
     "series": series,
