@@ -51,7 +51,8 @@ class Datalake:
     """
 
     def __init__(self, address: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.address = address.rstrip("/") or "/"
+        # A folder has one address, by whatever links it is reached: indexes and cubes know it by that.
+        self.address = (address if "://" in address else os.path.realpath(address)).rstrip("/") or "/"
         #: The options as given; they may hold secrets.
         self.storage_options: Mapping[str, Any] = dict(storage_options or {})
         #: Endpoint and credentials of an address on S3; None elsewhere.

@@ -8,19 +8,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas
-import xarray
 
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.granules import find_granules, granule_table, latest_versions
 from swotvre_catalogs.index.place import Place, configured_place
 from swotvre_catalogs.parameters import resolve_parameters
 from swotvre_catalogs.products import Product
+from swotvre_catalogs.reading import with_accessor
 from swotvre_catalogs.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import geopandas
+    import xarray
 
     from swotvre_catalogs.cube import BuildReport
     from swotvre_catalogs.export import ExportReport
@@ -140,7 +141,11 @@ class Entry:
         return with_accessor(open_cube(self, at=at, **pinned))
 
     def build_cube(self, progress: Callable[..., Any] | None = None, **options: Any) -> BuildReport:
-        """Build the cube, or bring it up to date, as one commit; readers go on with the one they opened."""
+        """Build the cube, or bring it up to date, as one commit; readers go on with the one they opened.
+
+        What :meth:`build_index` has seen of the files is not read again. Options are those of
+        :func:`swotvre_catalogs.cube.build_cube`: ``version``, ``message``, ``jobs``.
+        """
         from swotvre_catalogs.cube import build_cube
 
         return build_cube(self, progress=progress, **options)
@@ -245,11 +250,3 @@ class Entry:
             f"<p>Files: <code>{html.escape(self._known_place() or self.datalake.address)}</code></p>"
             + (self._parameter_table.to_html(index=False) if self.product.parameters else "")
         )
-
-
-def with_accessor[T](opened: T) -> T:
-    """Register ``Dataset.swot`` before a user gets a dataset to call it on."""
-    if isinstance(opened, xarray.Dataset):
-        import swotvre_catalogs.swath  # noqa: F401  registers on import
-
-    return opened

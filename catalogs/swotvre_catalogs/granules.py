@@ -68,7 +68,7 @@ def parse_granule(product: Product, file: StoredFile) -> Granule | None:
         midnight = datetime.datetime.combine(day, datetime.time()) if day else None
         return Granule(values, midnight, midnight, "", file.path, file.size_bytes, (file.path,))
     crid = f"{tail['crid']}_{tail['counter']}" if tail["crid"] else f"v{tail['version']}"
-    begin, end = (datetime.datetime.strptime(tail[edge], "%Y%m%dT%H%M%S") for edge in ("begin", "end"))
+    begin, end = (datetime.datetime.fromisoformat(tail[edge]) for edge in ("begin", "end"))
     return Granule(values, begin, end, crid, file.path, file.size_bytes, _rank(tail))
 
 

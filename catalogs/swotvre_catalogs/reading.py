@@ -83,3 +83,11 @@ def _unreadable(datalake: Datalake, path: str, group: str | None, error: Excepti
     if "group not found" in reason:
         return f"{datalake.url(path)} has no group {group!r}; choose another group"
     return f"cannot read {where}{datalake.url(path)}: {reason:.300}; the file may be damaged, the others still open"
+
+
+def with_accessor[T](opened: T) -> T:
+    """Register ``Dataset.swot`` before a user gets a dataset to call it on."""
+    if isinstance(opened, xarray.Dataset):
+        import swotvre_catalogs.swath  # noqa: F401  registers on import
+
+    return opened

@@ -16,7 +16,7 @@ from swotvre_catalogs.errors import GranuleWarning, MissingGranuleError, ReaderE
 from swotvre_catalogs.granules import Granule, find_granules, granule_table, latest_versions, number_ranges
 from swotvre_catalogs.parameters import STACKED
 from swotvre_catalogs.products import Product
-from swotvre_catalogs.reading import open_dataset, read_shapes
+from swotvre_catalogs.reading import open_dataset, read_shapes, with_accessor
 
 if TYPE_CHECKING:
     import geopandas
@@ -59,8 +59,8 @@ class Selection:
             raise ReaderError(f"{self.product.name} is a table of features, not arrays; use .read() for a GeoDataFrame")
         granules = self._find()
         if not self.is_stack:
-            return open_dataset(self.datalake, self.product, granules[-1].path, self.parameters)
-        return stack_cycles(self._open_cycles(granules))
+            return with_accessor(open_dataset(self.datalake, self.product, granules[-1].path, self.parameters))
+        return with_accessor(stack_cycles(self._open_cycles(granules)))
 
     def read(self) -> xarray.Dataset | geopandas.GeoDataFrame:
         """Read into memory: a GeoDataFrame for features, a Dataset for all else; errors as for ``to_dask``."""

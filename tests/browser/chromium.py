@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+#: A busy machine needs this long for the slowest thing that is waited for: a kernel, its first picture.
+PATIENCE_MILLISECONDS = 60_000
 
 #: No sandbox: the tests may run as root. The rest keeps Chromium from calling home.
 CHROMIUM_ARGUMENTS = [
@@ -32,7 +35,8 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     yield page
     # What was on the screen is the first thing one wants to see of a failed test.
     page.screenshot(path=tmp_path / "last.png")

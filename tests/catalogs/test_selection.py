@@ -1,6 +1,8 @@
 """Granules chosen by parameters: each one selects, and what cannot be opened is said."""
 
 import datetime
+import subprocess
+import sys
 import warnings
 
 import numpy
@@ -199,3 +201,12 @@ def test_a_new_granule_is_seen_at_once(catalog, add_pass):
 def test_features_are_not_arrays(catalog):
     with pytest.raises(ReaderError, match=r"use \.read\(\)"):
         catalog["l2_hr_riversp"].to_dask()
+
+
+def test_what_is_opened_has_the_operators_of_a_swath(lake):
+    code = (
+        "import sys; from swotvre_catalogs import open_catalog; "
+        f"print(open_catalog({str(lake)!r})['l2_lr_ssh_expert'](cycle_number=1, pass_number=14).to_dask().swot)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
 
     def build(entry: Any) -> bool:
         with shown_progress(entry.name) as progress:
-            report = entry.build_cube(progress=progress, **options)
+            report = entry.build_cube(progress=progress, jobs=args.jobs, **options)
         out.write(f"{report}\n")
         out.flush()
         return not report.left_out

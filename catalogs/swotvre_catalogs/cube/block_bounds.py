@@ -14,6 +14,12 @@ BLOCK_LINES = 32
 _MARGIN_DEGREES = 0.05
 
 
+def file_bounds(positions: tuple[NDArray[numpy.float64], NDArray[numpy.float64]]) -> NDArray[numpy.float32]:
+    """Return the bounds of all blocks of a file, of its latitudes and longitudes; see ``block_bounds``."""
+    latitude, longitude = positions
+    return block_bounds(latitude, longitude, -(-len(latitude) // BLOCK_LINES))
+
+
 def block_bounds(
     latitude: NDArray[numpy.float64], longitude: NDArray[numpy.float64], num_blocks: int
 ) -> NDArray[numpy.float32]:

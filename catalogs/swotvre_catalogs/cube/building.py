@@ -21,6 +21,7 @@ from swotvre_catalogs.cube.table_building import Changes, TableBuilder, find_cha
 from swotvre_catalogs.cube.versions import CubeVersion
 from swotvre_catalogs.errors import MissingGranuleError
 from swotvre_catalogs.index.place import Place, configured_place
+from swotvre_catalogs.index.scans import Scans
 
 if TYPE_CHECKING:
     from swotvre_catalogs.catalog import Entry
@@ -75,6 +76,7 @@ def build_cube(
     *,
     version: str | None = None,
     message: str | None = None,
+    jobs: int | None = None,
 ) -> BuildReport:
     """Build the cube of a product, or bring it up to date, as one commit.
 
@@ -86,6 +88,7 @@ def build_cube(
         progress: Called with the number of files indexed and the number of those to index.
         version: A CRID (``PIC0``, ``PGC0_01``): a cube of its own, of the newest files of that version.
         message: The message of the commit.
+        jobs: Number of processes that look into local files; the cores by default.
 
     Raises:
         BuildRunningError: If somebody else builds it; it says who.
@@ -95,7 +98,7 @@ def build_cube(
     name = cube_name(entry.name, version)
     place = _writable_place(entry)
     with place.lock(f"cube-{name}"):
-        return _Build(entry, place, name, version).run(progress, message)
+        return _Build(entry, place, name, version).run(progress, message, jobs)
 
 
 def _writable_place(entry: Entry) -> Place:
@@ -111,7 +114,7 @@ class _Build:
         self._place, self._name, self._version = place, name, version
         self._started = time.monotonic()
 
-    def run(self, progress: Callable[[int, int], Any] | None, message: str | None) -> BuildReport:
+    def run(self, progress: Callable[[int, int], Any] | None, message: str | None, jobs: int | None) -> BuildReport:
         repository = open_repository(self._place, self._datalake, self._name)
         before = self._before(repository)
         old = before.chunk_table() if before is not None else None
@@ -127,8 +130,8 @@ class _Build:
         changes = find_changes(listed, old)
         if old is not None and before is not None and not changes:
             return self._report(old, before.commit, changes, None)
-        builder = TableBuilder(self._datalake, self._product, old)
-        table = builder.apply(changes, progress)
+        builder = TableBuilder(self._datalake, self._product, old, Scans(self._place, self._product))
+        table = builder.apply(changes, progress, jobs)
         if repository is None:
             repository = create_repository(self._place, self._datalake, self._name)
         session = repository.writable_session(BRANCH)

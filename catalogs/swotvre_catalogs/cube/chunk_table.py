@@ -194,24 +194,40 @@ class ChunkTable:
         Raises:
             KeyError: If no file has the variable.
         """
-        if variable in self._cached_chunks:
-            return self._cached_chunks[variable]
-        if variable not in self.variables:
-            raise KeyError(variable)
-        names = [f"o:{variable}", f"s:{variable}"]
-        found = [
-            (index, _read(written, names)[0])
-            for index, written in enumerate(self._written.values())
-            if any(variable in self.layouts[number].variables for number in set(self._tables[index][1].tolist()))
-        ]
-        width = max(table.schema.field(0).type.list_size for _, table in found)
-        offsets, sizes = numpy.full((len(self), width), -1, numpy.int64), numpy.zeros((len(self), width), numpy.int64)
-        for index, table in found:
+        return self.chunks_of([variable])[variable]
+
+    def chunks_of(self, variables: Iterable[str]) -> dict[str, tuple[NDArray[numpy.int64], NDArray[numpy.int64]]]:
+        """Return what ``chunks`` does, of several variables: each cycle is decompressed once for all of them.
+
+        Raises:
+            KeyError: If no file has one of the variables.
+        """
+        names = list(dict.fromkeys(variables))
+        missing = [name for name in names if name not in self._cached_chunks]
+        for name in missing:
+            if name not in self.variables:
+                raise KeyError(name)
+        found: dict[str, list[tuple[int, Any]]] = {name: [] for name in missing}
+        for index, written in enumerate(self._written.values() if missing else ()):
+            layouts = [self.layouts[number].variables for number in set(self._tables[index][1].tolist())]
+            here = [name for name in missing if any(name in layout for layout in layouts)]
+            if not here:
+                continue
+            table = _read_columns(written, [f"{prefix}:{name}" for name in here for prefix in "os"])
             first = int(numpy.searchsorted(self.cycle_index, index))
-            for target, name in zip((offsets, sizes), names, strict=True):
-                values = table[name].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+            for name in here:
+                found[name].append((first, table.select([f"o:{name}", f"s:{name}"])))
+        for name, parts in found.items():
+            self._cached_chunks[name] = self._joined(parts)
+        return {name: self._cached_chunks[name] for name in names}
+
+    def _joined(self, parts: list[tuple[int, Any]]) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+        width = max(table.schema.field(0).type.list_size for _, table in parts)
+        offsets, sizes = numpy.full((len(self), width), -1, numpy.int64), numpy.zeros((len(self), width), numpy.int64)
+        for first, table in parts:
+            for target, column in zip((offsets, sizes), table.columns, strict=True):
+                values = column.combine_chunks().flatten().to_numpy().reshape(len(table), -1)
                 target[first : first + len(table), : values.shape[1]] = values
-        self._cached_chunks[variable] = (offsets, sizes)
         return offsets, sizes
 
     def line_map(self, row: int) -> NDArray[numpy.int64]:
@@ -221,7 +237,7 @@ class ChunkTable:
             return numpy.arange(count, dtype=numpy.int64) + int(self.first_line[row])
         cycle = self.cycle_index[row]
         first = int(numpy.searchsorted(self.cycle_index, cycle))
-        table, _ = _read(self._written[int(self.cycle_numbers[cycle])], ["lines"])
+        table = _read_columns(self._written[int(self.cycle_numbers[cycle])], ["lines"])
         return numpy.array(table["lines"][row - first].as_py(), dtype=numpy.int64)
 
     def candidates(self, box: Box) -> list[tuple[int, slice]]:
@@ -356,11 +372,16 @@ def _write(table: Any, facts: Mapping[str, Any]) -> bytes:
 
 
 def _read(written: bytes, names: list[str] | None = None) -> tuple[Any, dict[str, Any]]:
+    table = _read_columns(written, names)
+    return table, json.loads(table.schema.metadata[b"swotvre"])
+
+
+def _read_columns(written: bytes, names: list[str] | None = None) -> Any:
     """Read some columns, all by default; only they are decompressed."""
     buffer = pyarrow.py_buffer(written)
-    options = pyarrow.ipc.IpcReadOptions()
+    # The columns of a cycle are small: threads would cost more than they bring.
+    options = pyarrow.ipc.IpcReadOptions(use_threads=False)
     if names is not None:
         schema = pyarrow.ipc.read_schema(buffer)
-        options = pyarrow.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
-    table = pyarrow.ipc.open_stream(buffer, options=options).read_all()
-    return table, json.loads(table.schema.metadata[b"swotvre"])
+        options.included_fields = [schema.get_field_index(name) for name in names]
+    return pyarrow.ipc.open_stream(buffer, options=options).read_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,9 +13,13 @@ from swotvre_catalogs.byte_ranges import FileIdentity, RangeReader
 from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.cube.layout import VariableLayout
 
+_of_thread = threading.local()
+
 
 def inflate_chunk(data: Any, layout: VariableLayout, path: str) -> Any:
     """Undo checksum and compression of one chunk; bytes are still shuffled where the layout says so.
+
+    They are valid until the same thread inflates another chunk.
 
     Raises:
         DamagedFileError: If the chunk is corrupt.
@@ -29,7 +34,7 @@ def inflate_chunk(data: Any, layout: VariableLayout, path: str) -> Any:
 
                 data = Fletcher32().decode(data)
             elif name == "deflate":
-                data = imagecodecs.deflate_decode(data, out=bytearray(expected), raw=False)
+                data = imagecodecs.deflate_decode(data, out=_buffer(expected), raw=False)
     except (RuntimeError, ValueError) as error:
         raise DamagedFileError(path, f"a chunk of {layout.name} is corrupt ({error}); get the file again") from error
     if len(data) != expected:
@@ -37,6 +42,13 @@ def inflate_chunk(data: Any, layout: VariableLayout, path: str) -> Any:
             path, f"a chunk of {layout.name} has {len(data)} bytes, expected {expected}; get the file again"
         )
     return data
+
+
+def _buffer(size_bytes: int) -> memoryview:
+    # New memory for every chunk would take a quarter as long as inflating it: the system clears its pages.
+    if len(getattr(_of_thread, "buffer", b"")) < size_bytes:
+        _of_thread.buffer = bytearray(size_bytes)
+    return memoryview(_of_thread.buffer)[:size_bytes]
 
 
 def is_shuffled(layout: VariableLayout) -> bool:

@@ -10,29 +10,20 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cache
 from typing import IO, Any
 
 import h5py
 import numpy
-from h5py import h5a, h5d, h5f, h5g, h5o, h5p, h5t, h5z
+from h5py import h5d, h5f, h5g, h5o, h5p
 from numpy.typing import NDArray
 
 from swotvre_catalogs.cube.errors import DamagedFileError
-from swotvre_catalogs.cube.layout import MEANING, FileLayout, VariableLayout
+from swotvre_catalogs.cube.layout import FileLayout, VariableLayout
+from swotvre_catalogs.cube.variable_layouts import LayoutReader
 
 #: The variables that say where the pixels lie.
 GEOMETRY = ("latitude", "longitude")
-
-_FILTER_NAMES = {h5z.FILTER_DEFLATE: "deflate", h5z.FILTER_SHUFFLE: "shuffle", h5z.FILTER_FLETCHER32: "fletcher32"}
-
-#: How netCDF marks a dimension that has no variable of its own.
-_NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
-
-#: Attributes that belong to the storage, not to the variable.
-_STORAGE_ATTRIBUTES = frozenset(
-    {"DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties"}
-)
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,39 @@ class IndexedFile:
     #: Equal for files with the same latitudes and longitudes; 0 where the file has none.
     geometry: int
 
+    @property
+    def identity(self) -> tuple[str, int, int, str]:
+        """What changes when the file is replaced."""
+        return (self.path, self.size_bytes, self.modified_ns, self.etag)
+
+    def positions(self) -> NDArray[numpy.int64]:
+        """Return ``offsets`` and then ``sizes`` of all variables, sorted by name, in one array."""
+        names = sorted(self.layout.variables)
+        return numpy.concatenate([*(self.offsets[name] for name in names), *(self.sizes[name] for name in names)])
+
+    @classmethod
+    def of_positions(cls, *facts: Any, positions: NDArray[numpy.int64]) -> IndexedFile:
+        """Return the file with these positions; ``facts`` are path, size, time, etag, layout and geometry."""
+        path, size_bytes, modified_ns, etag, layout, geometry = facts
+        parts: list[dict[str, NDArray[numpy.int64]]] = []
+        first = 0
+        for _ in range(2):
+            columns = {}
+            for name in sorted(layout.variables):
+                last = first + layout.variables[name].chunk_count
+                columns[name], first = positions[first:last], last
+            parts.append(columns)
+        return cls(path, size_bytes, modified_ns, etag, layout, parts[0], parts[1], geometry)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # One array instead of two per variable: what is many takes its time between processes.
+        facts = (self.path, self.size_bytes, self.modified_ns, self.etag, self.layout, self.geometry)
+        return _of_positions, (facts, self.positions())
+
+
+def _of_positions(facts: tuple[Any, ...], positions: NDArray[numpy.int64]) -> IndexedFile:
+    return IndexedFile.of_positions(*facts, positions=positions)
+
 
 class Indexer:
     """Indexes files one after the other; remembers the layouts it met, since most files of a product have the same.
@@ -60,10 +84,9 @@ class Indexer:
     """
 
     def __init__(self, undeclared_fill_value: int | None = None) -> None:
-        self._undeclared_fill_value = undeclared_fill_value
-        self._known: dict[tuple[Any, ...], VariableLayout] = {}
+        self._reader = LayoutReader(undeclared_fill_value)
+        self._corrected: dict[tuple[Any, ...], VariableLayout] = {}
         self._layouts: dict[tuple[int, ...], FileLayout] = {}
-        self._kinds: dict[str, tuple[Any, str]] = {}
 
     def index(
         self,
@@ -89,7 +112,7 @@ class Indexer:
         called = path or str(source)
         try:
             if isinstance(source, str | os.PathLike):
-                with Path(source).open("rb", buffering=0) as file:
+                with open(source, "rb", buffering=0) as file:  # noqa: PTH123  called for every file of a product
                     status = os.fstat(file.fileno())
                     opened = h5f.open(os.fsencode(source), h5f.ACC_RDONLY, fapl=_access())
                     return self._index(opened, file, called, status.st_size, status.st_mtime_ns, etag)
@@ -110,11 +133,11 @@ class Indexer:
         variables: dict[str, VariableLayout] = {}
         try:
             for name, dataset in _datasets(h5g.open(file_id, b"/"), ""):
-                found = self._layout(name, dataset)
+                found = self._reader.read(name, dataset)
                 if found is None:
                     continue
                 layout, is_chunked = found
-                variables[name], offsets[name], sizes[name] = _positions(dataset, layout, is_chunked, self._known)
+                variables[name], offsets[name], sizes[name] = _positions(dataset, layout, is_chunked, self._corrected)
                 if any(map(size_bytes.__lt__, (offsets[name] + sizes[name]).tolist())):
                     raise DamagedFileError(path, f"{name} ends beyond the end of the file ({size_bytes} bytes)")
             if not variables:
@@ -126,51 +149,6 @@ class Indexer:
             file_id.close()
         return IndexedFile(path, size_bytes, modified_ns, etag, kept, offsets, sizes, geometry)
 
-    def _layout(self, name: str, dataset: Any) -> tuple[VariableLayout, bool] | None:
-        """Return the layout and whether it is chunked; None for what holds no numbers of its own."""
-        names: set[bytes] = set()
-        h5a.iterate(dataset, lambda one, *_: names.add(one))
-        kind = dataset.get_type()
-        if kind.get_class() not in (h5t.INTEGER, h5t.FLOAT) or _is_bare_dimension(dataset, names):
-            return None
-        dtype, chunks, filters = self._storage(name, dataset, kind)
-        shape = dataset.shape
-        fill, scale, offset = (_number(dataset, one, names) for one in (b"_FillValue", b"scale_factor", b"add_offset"))
-        meaning = tuple((text, _text(dataset, text)) for text in MEANING if text.encode() in names)
-        if fill is None:
-            fill = _number(dataset, b"missing_value", names)
-            if fill is not None:
-                meaning = tuple(pair for pair in meaning if pair[0] != "missing_value")
-        elif ("missing_value", repr(fill)) in meaning:
-            meaning = tuple(pair for pair in meaning if pair[0] != "missing_value")
-        if fill is None and dtype[1] in "iu" and shape:
-            fill = self._undeclared_fill_value
-        key = (name, shape, chunks or shape, dtype, filters, scale, offset, repr(fill), meaning)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = VariableLayout(
-                name, _dimensions(dataset), *key[1:7], fill, None, meaning, _attributes(dataset)
-            )
-        return known, chunks is not None
-
-    def _storage(
-        self, name: str, dataset: Any, kind: Any
-    ) -> tuple[str, tuple[int, ...] | None, tuple[tuple[str, int], ...]]:
-        """Return dtype, chunks (None for contiguous) and filters."""
-        # Lists of properties are not compared as wholes: H5Pequal takes other chunks for the same.
-        creation = dataset.get_create_plist()
-        layout = creation.get_layout()
-        chunks = creation.get_chunk() if layout == h5d.CHUNKED else None
-        filters = tuple(_filter(creation.get_filter(number)) for number in range(creation.get_nfilters()))
-        if layout == h5d.COMPACT:
-            filters = (("compact", 0),)
-        elif layout not in (h5d.CHUNKED, h5d.CONTIGUOUS) or creation.get_external_count():
-            filters = (("external", 0),)
-        known = self._kinds.get(name)
-        if known is None or not known[0].equal(kind):
-            known = self._kinds[name] = (kind.copy(), kind.dtype.str)  # a copy, as the type would keep the file open
-        return known[1], chunks, filters
-
 
 def index_file(
     source: str | os.PathLike[str] | IO[bytes], *, undeclared_fill_value: int | None = None, **identity: Any
@@ -179,6 +157,7 @@ def index_file(
     return Indexer(undeclared_fill_value).index(source, **identity)
 
 
+@cache
 def _access() -> Any:
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
@@ -192,85 +171,6 @@ def _datasets(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + name.decode(), opened
         elif isinstance(opened, h5g.GroupID):
             yield from _datasets(opened, f"{prefix}{name.decode()}/")
-
-
-def _is_bare_dimension(dataset: Any, names: set[bytes]) -> bool:
-    if not {b"NAME", b"CLASS"} <= names:
-        return False
-    return _text(dataset, "NAME").encode().startswith(_NO_VARIABLE)
-
-
-def _filter(found: tuple[int, int, tuple[int, ...], bytes]) -> tuple[str, int]:
-    code, _, values, _ = found
-    return _FILTER_NAMES.get(code, f"hdf5-{code}"), int(values[0]) if values else 0
-
-
-def _number(dataset: Any, name: bytes, names: set[bytes]) -> Any:
-    """Read a numeric attribute as a Python number, None where there is none."""
-    if name not in names:
-        return None
-    attribute = h5a.open(dataset, name)
-    kind = attribute.get_type()
-    code = kind.get_class()
-    if code not in (h5t.INTEGER, h5t.FLOAT) or attribute.get_storage_size() < kind.get_size():
-        return None
-    dtype, memory = _NUMBERS[code, code == h5t.INTEGER and kind.get_sign() == h5t.SGN_NONE]
-    value = numpy.empty(attribute.get_storage_size() // kind.get_size(), dtype)
-    attribute.read(value, mtype=memory)
-    return value[0].item()
-
-
-#: What numbers are read as: class of the type, whether it is unsigned.
-_NUMBERS = {
-    (h5t.FLOAT, False): (numpy.dtype("f8"), h5t.NATIVE_DOUBLE),
-    (h5t.INTEGER, False): (numpy.dtype("i8"), h5t.NATIVE_INT64),
-    (h5t.INTEGER, True): (numpy.dtype("u8"), h5t.NATIVE_UINT64),
-}
-
-
-def _text(dataset: Any, name: str) -> str:
-    value = _attribute(dataset, name)
-    if isinstance(value, str):
-        return value
-    items = numpy.asarray(value).reshape(-1)
-    return repr(items[0].item()) if items.size == 1 else " ".join(str(item) for item in items.tolist())
-
-
-def _attribute(dataset: Any, name: str) -> Any:
-    attribute = h5a.open(dataset, name.encode())
-    kind = attribute.get_type()
-    if kind.get_class() == h5t.STRING and not kind.is_variable_str():
-        size = kind.get_size()
-        raw = numpy.zeros(max(attribute.get_storage_size() // size, 1), f"S{size}")
-        attribute.read(raw, mtype=kind)
-        return raw[0].decode("utf-8", "replace")
-    value = h5py.Dataset(dataset).attrs[name]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _attributes(dataset: Any) -> dict[str, Any]:
-    names = [name for name in h5py.Dataset(dataset).attrs if name not in _STORAGE_ATTRIBUTES]
-    return {name: _plain(_attribute(dataset, name)) for name in names}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | int | float):
-        return value
-    items = numpy.asarray(value).reshape(-1).tolist()
-    items = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items]
-    return items[0] if len(items) == 1 else items
-
-
-def _dimensions(dataset: Any) -> tuple[str, ...]:
-    names = []
-    for number, dimension in enumerate(h5py.Dataset(dataset).dims):
-        if len(dimension):
-            names.append(str(dimension[0].name).rsplit("/", 1)[-1])
-        elif h5a.exists(dataset, b"CLASS"):  # the variable of a dimension has no scale but itself
-            names.append(h5py.Dataset(dataset).name.rsplit("/", 1)[-1])
-        else:
-            names.append(f"dim_{number}")
-    return tuple(names)
 
 
 def _positions(

@@ -10,12 +10,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy
-
 from swotvre_catalogs.byte_ranges import FileIdentity, RangeRequest
 from swotvre_catalogs.cube.errors import CubeError, DamagedFileError
 from swotvre_catalogs.cube.indexer import IndexedFile, Indexer
-from swotvre_catalogs.cube.layout import FileLayout
 from swotvre_catalogs.cube.listing import ListedFile
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.errors import CatalogError
@@ -37,6 +34,7 @@ def index_files(
     files: Sequence[ListedFile],
     undeclared_fill_value: int | None = None,
     progress: Progress | None = None,
+    jobs: int | None = None,
 ) -> list[IndexedFile | DamagedFileError]:
     """Index files in their order; a file that cannot be read gives the error instead.
 
@@ -45,9 +43,10 @@ def index_files(
         files: The files.
         undeclared_fill_value: Fill value of integer variables whose file does not declare one.
         progress: Called with the number of files done and the number of all.
+        jobs: Number of processes for local files; the cores by default.
     """
     indexed: list[IndexedFile | DamagedFileError] = []
-    processes = min(len(os.sched_getaffinity(0)), len(files) // FILES_PER_PROCESS)
+    processes = min(jobs or len(os.sched_getaffinity(0)), len(files) // FILES_PER_PROCESS)
     if not datalake.is_local:
         stream = _from_store(datalake, files, undeclared_fill_value)
     elif processes > 1:
@@ -113,33 +112,10 @@ def _send(worker: subprocess.Popen[bytes], message: Any) -> None:
 
 def _receive(worker: subprocess.Popen[bytes]) -> list[IndexedFile | DamagedFileError]:
     try:
-        received = pickle.load(worker.stdout)  # type: ignore[arg-type]  # noqa: S301
+        received: list[IndexedFile | DamagedFileError] = pickle.load(worker.stdout)  # type: ignore[arg-type]  # noqa: S301
     except (EOFError, pickle.UnpicklingError) as error:
         raise CubeError(f"a process that indexed files ended with {worker.wait()}; build the cube again") from error
-    return [one if isinstance(one, DamagedFileError) else _unpacked(*one) for one in received]
-
-
-def _packed(one: IndexedFile | DamagedFileError) -> Any:
-    # One array instead of two per variable: what is many takes its time between processes.
-    if isinstance(one, DamagedFileError):
-        return one
-    names = list(one.layout.variables)
-    numbers = numpy.concatenate([*(one.offsets[name] for name in names), *(one.sizes[name] for name in names)])
-    return one.path, one.size_bytes, one.modified_ns, one.etag, one.layout, one.geometry, numbers
-
-
-def _unpacked(
-    path: str, size_bytes: int, modified_ns: int, etag: str, layout: FileLayout, geometry: int, numbers: Any
-) -> IndexedFile:
-    parts: list[dict[str, Any]] = []
-    first = 0
-    for _ in range(2):
-        columns = {}
-        for name, variable in layout.variables.items():
-            columns[name] = numbers[first : first + variable.chunk_count]
-            first += variable.chunk_count
-        parts.append(columns)
-    return IndexedFile(path, size_bytes, modified_ns, etag, layout, parts[0], parts[1], geometry)
+    return received
 
 
 def _serve() -> None:
@@ -149,7 +125,7 @@ def _serve() -> None:
     while True:
         try:
             batch = pickle.load(sys.stdin.buffer)  # noqa: S301
-            done = [_packed(_index(indexer, f"{root}/{path}", path)) for path in batch]
+            done = [_index(indexer, f"{root}/{path}", path) for path in batch]
             pickle.dump(done, sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
             sys.stdout.buffer.flush()
         except (EOFError, BrokenPipeError):  # all is done, or the builder is gone

@@ -9,13 +9,11 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from swotvre_catalogs.cube.block_bounds import BLOCK_LINES, block_bounds
+from swotvre_catalogs.cube.block_bounds import file_bounds
 from swotvre_catalogs.cube.chunk_table import NOT_CONTIGUOUS, file_lines
 from swotvre_catalogs.cube.layout import FileLayout
+from swotvre_catalogs.cube.positions import Positions
 from swotvre_catalogs.cycles import EARTH_RADIUS_KM, TOLERANCE_KM, match_lines
-
-#: Latitude and longitude of a file in degrees, shape (num_lines, n): its edges, its middle and some pixels between.
-Positions = tuple[NDArray[numpy.float64], NDArray[numpy.float64]]
 
 
 @dataclass(frozen=True)
@@ -48,27 +46,34 @@ class PassPlacement:
     reference: PlacedFile
     #: By fingerprint of the geometry: first line and, if they are not one run, all lines; or why it does not fit.
     by_geometry: Mapping[int, tuple[int, tuple[int, ...]] | str]
-    positions: Positions
+    #: Of the blocks of lines of the reference (see ``block_bounds``).
+    bounds: NDArray[numpy.float32]
 
 
 def place_pass(
-    files: Sequence[PlacedFile], read: Callable[[PlacedFile], Positions], reference_path: str | None = None
+    files: Sequence[PlacedFile],
+    read: Callable[[PlacedFile], Positions],
+    known_bounds: Callable[[PlacedFile], NDArray[numpy.float32] | None],
 ) -> PassPlacement:
     """Place the files of one pass on the lines of the longest of them.
 
     Args:
         files: The files of the pass, of different cycles.
         read: Returns the positions of a file.
-        reference_path: The reference of the build before, which stays it among files of the same length.
+        known_bounds: Returns the bounds of a file whose positions were read before: nothing is read then of a pass
+            that is the same in every cycle.
     """
-    reference = max(files, key=lambda file: (file.lines, file.path == reference_path, [-n for n in file.key]))
+    reference = max(files, key=lambda file: (file.lines, [-n for n in file.key]))
+    bounds = known_bounds(reference)
+    if bounds is not None and all(file.geometry == reference.geometry for file in files):
+        return PassPlacement(reference, {reference.geometry: (0, ())}, bounds)
     positions = read(reference)
     reference_km = line_positions_km(*positions)
     placed: dict[int, tuple[int, tuple[int, ...]] | str] = {reference.geometry: (0, ())}
     for file in files:
         if file.geometry not in placed:
             placed[file.geometry] = _place(file, read(file), reference, positions, reference_km)
-    return PassPlacement(reference, placed, positions)
+    return PassPlacement(reference, placed, file_bounds(positions))
 
 
 def _place(
@@ -111,8 +116,3 @@ def unit_vectors(latitude: NDArray[numpy.float64], longitude: NDArray[numpy.floa
     """Return the directions of points given in degrees, shape (n, 3)."""
     lat, lon = numpy.deg2rad(latitude), numpy.deg2rad(longitude)
     return numpy.stack([numpy.cos(lat) * numpy.cos(lon), numpy.cos(lat) * numpy.sin(lon), numpy.sin(lat)], axis=1)
-
-
-def pass_bounds(positions: Positions, num_lines: int) -> NDArray[numpy.float32]:
-    """Return the bounds of the blocks of a pass in a cube of ``num_lines`` lines (see ``block_bounds``)."""
-    return block_bounds(*positions, -(-num_lines // BLOCK_LINES))

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from swotvre_catalogs.byte_ranges import ReplacedFileError
 from swotvre_catalogs.cube.chunk_table import (
@@ -24,9 +26,11 @@ from swotvre_catalogs.cube.indexer import GEOMETRY, IndexedFile
 from swotvre_catalogs.cube.layout import FileLayout
 from swotvre_catalogs.cube.listing import ListedFile
 from swotvre_catalogs.cube.parallel_indexing import index_files
-from swotvre_catalogs.cube.placement import PassPlacement, PlacedFile, pass_bounds, place_pass
+from swotvre_catalogs.cube.placement import PassPlacement, PlacedFile, place_pass
 from swotvre_catalogs.cube.positions import read_positions
 from swotvre_catalogs.datalake import Datalake
+from swotvre_catalogs.index.scanning import ScannedBounds
+from swotvre_catalogs.index.scans import Scans
 from swotvre_catalogs.object_store import open_reader
 from swotvre_catalogs.products import Product
 
@@ -65,8 +69,8 @@ def find_changes(listed: list[ListedFile], old: ChunkTable | None) -> Changes:
 class TableBuilder:
     """Makes the table of the next commit: unchanged cycles are carried on as they are."""
 
-    def __init__(self, datalake: Datalake, product: Product, old: ChunkTable | None) -> None:
-        self._datalake, self._product, self._old = datalake, product, old
+    def __init__(self, datalake: Datalake, product: Product, old: ChunkTable | None, scans: Scans) -> None:
+        self._datalake, self._product, self._old, self._scans = datalake, product, old, scans
         self._reader = open_reader(datalake)
         #: The cycles that are written anew.
         self.rows: dict[int, dict[int, FileRow]] = {}
@@ -75,21 +79,38 @@ class TableBuilder:
         self.holes: list[str] = []
         self._placements: dict[int, PassPlacement] = {}
 
-    def apply(self, changes: Changes, progress: Progress | None = None) -> ChunkTable:
-        """Return the table with the changes."""
+    def apply(self, changes: Changes, progress: Progress | None = None, jobs: int | None = None) -> ChunkTable:
+        """Return the table with the changes; arguments as for ``index_files``."""
         for cycle, _ in changes.removed:
             self._unpack(cycle)
         for cycle, number in changes.removed:
             self.rows[cycle].pop(number, None)
             self.left_out[cycle].pop(number, None)
-        fill = self._product.metadata.undeclared_fill_value
-        indexed = index_files(self._datalake, changes.added, fill, progress)
+        indexed = self._indexed(changes.added, progress, jobs)
         units = self._units([one for one in indexed if isinstance(one, IndexedFile)])
         for listed, one in zip(changes.added, indexed, strict=True):
             self._unpack(listed.cycle_number)
             self._add(listed, one if isinstance(one, DamagedFileError) else self._without_other_units(one, units))
         self._place({number for _, number in changes.removed} | {file.pass_number for file in changes.added})
         return self._table()
+
+    def _indexed(
+        self, files: list[ListedFile], progress: Progress | None, jobs: int | None
+    ) -> list[IndexedFile | DamagedFileError]:
+        """Index the files that the granule index has not seen as they are now."""
+        seen = self._scans.of_cycles(file.cycle_number for file in files)
+        others = [file for file in files if file.identity not in seen]
+        done = len(files) - len(others)
+        if progress and done:
+            progress(done, len(files))
+
+        def shown(number: int, _: int) -> None:
+            if progress:
+                progress(done + number, len(files))
+
+        fill = self._product.metadata.undeclared_fill_value
+        found = iter(index_files(self._datalake, others, fill, shown, jobs))
+        return [seen.get(file.identity) or next(found) for file in files]
 
     def _units(self, indexed: list[IndexedFile]) -> dict[str, str]:
         """Return the units of each variable in the files before, or else in most of the new ones."""
@@ -211,6 +232,15 @@ class TableBuilder:
             for cycle in self._old.cycle_numbers[self._old.row[:, index] >= 0].tolist():
                 self._unpack(cycle)
 
+    def _known_bounds(self, file: PlacedFile) -> NDArray[numpy.float32] | None:
+        # Of this very file: of one with the same fingerprint, the positions might still be corrupt.
+        found = self._scanned_bounds.get(file.geometry)
+        return found.bounds if found is not None and found.identity == file.source.identity else None
+
+    @cached_property
+    def _scanned_bounds(self) -> dict[int, ScannedBounds]:
+        return self._scans.bounds()
+
     def _place_anew(self, number: int) -> None:
         files = []
         for cycle in sorted(self.rows):
@@ -219,7 +249,9 @@ class TableBuilder:
                 files.append(PlacedFile((cycle, number), row.path, row.geometry, row.layout, row))
         while files:
             try:
-                placement = place_pass(files, lambda file: read_positions(self._datalake, self._reader, file.source))
+                placement = place_pass(
+                    files, lambda file: read_positions(self._datalake, self._reader, file.source), self._known_bounds
+                )
                 break
             except (DamagedFileError, ReplacedFileError) as error:
                 files = [file for file in files if file.path not in str(error)]
@@ -280,14 +312,14 @@ class TableBuilder:
                 lengths.append(file_lines(layout))
                 widths.append(layout.variables["latitude"].shape[1])
         num_lines = max(lengths)
-        bounds = [self._bounds(number, num_lines) for number in numbers.tolist()]
+        bounds = [self._bounds(number) for number in numbers.tolist()]
         return CubeGeometry(
             numbers, num_lines, widths[0], tuple(sources), numpy.array(prints, numpy.int64), _stacked(bounds)
         )
 
-    def _bounds(self, number: int, num_lines: int) -> Any:
+    def _bounds(self, number: int) -> Any:
         if self._old is None or number in self._placements:
-            return pass_bounds(self._placements[number].positions, num_lines)
+            return self._placements[number].bounds
         return self._old.block_bounds[int(numpy.searchsorted(self._old.pass_numbers, number))]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
+from swotvre_catalogs.cube.indexer import IndexedFile
 from swotvre_catalogs.datalake import StoredFile
-from swotvre_catalogs.errors import ParameterValueError
 from swotvre_catalogs.granules import Granule, parse_granule
-from swotvre_catalogs.index.inspection import file_identity
+from swotvre_catalogs.index.listing import list_files
 from swotvre_catalogs.index.place import Place, index_path
-from swotvre_catalogs.index.records import DUPLICATE, FileRecord, read_records, write_records
+from swotvre_catalogs.index.record_table import read_records
+from swotvre_catalogs.index.records import DUPLICATE, FileRecord
 from swotvre_catalogs.index.report import IndexReport, reported
+from swotvre_catalogs.index.scanning import ListedFile, Scanner, has_cube
+from swotvre_catalogs.index.scans import Scans
 from swotvre_catalogs.index.stac import FORMAT_VERSION, publishable, published_facts
-from swotvre_catalogs.index.workers import Inspector, ListedFile, inspect_all
+from swotvre_catalogs.index.unfinished import Unfinished
+from swotvre_catalogs.index.workers import Inspector, inspect_all
 
 if TYPE_CHECKING:
     from swotvre_catalogs.entry import Entry
-
-#: What is found is kept after this many files: a build that is ended goes on from there.
-_KEPT_AFTER = 1000
 
 #: Told (files done, files in all) while a build runs.
 Progress = Callable[[int, int], Any]
@@ -73,16 +72,25 @@ def _build(
     on_the_way: bool,
 ) -> IndexReport:
     before = _Published.read(place, entry.name)
-    parts = f"index/.{entry.name}.parts"
-    kept = [record for name in place.list(parts) for record in _read_part(place, f"{parts}/{name}")]
-    known = {record.identity: record for record in (*before.records, *kept)}
+    scans = Scans(place, entry.product)
+    unfinished = Unfinished(place, entry.name, scans)
+    known = {record.identity: record for record in (*before.records, *unfinished.records)}
     listed = list_files(entry, cycles)
     files = [file for file, _ in listed]
     new = [file for file in files if _is_new(known.get(file[:4]), checksums)]
     if progress is not None:
         progress(len(files) - len(new), len(files))
-    if new:
-        _inspect_new(entry, place, parts, new, known, jobs, checksums, len(files), progress)
+    footprints = {record.fingerprint: record.geometry for record in known.values() if record.fingerprint}
+    scanner = Scanner(entry.product.metadata.undeclared_fill_value) if has_cube(entry.product) else None
+    inspector = Inspector(entry.datalake, footprints, scanner, checksums=checksums)
+    done = len(files) - len(new)
+    for found in inspect_all(inspector, new, jobs):
+        known.update((record.identity, record) for record in found.records)
+        unfinished.add(found)
+        done += len(found.records)
+        if progress is not None:
+            progress(done, len(files))
+    _keep_scans(scans, unfinished, listed)
     rows = [(known[file[:4]], granule) for file, granule in listed]
     if cycles is not None:
         rows += _of_other_cycles(entry, before.records, cycles)
@@ -91,8 +99,7 @@ def _build(
     if not before.is_as(rows, facts):
         facts["built"] = datetime.now(UTC).isoformat(timespec="seconds")
         place.write_bytes(index_path(entry.name), publishable(entry.product, rows, entry.datalake.address, facts))
-    for name in place.list(parts):
-        place.remove(f"{parts}/{name}")
+    unfinished.remove()
     gone = {record.path for record in before.records} - {record.path for record, _ in rows}
     return reported(entry.name, rows, read=len(new), gone=len(gone), rebuilt=before.is_damaged)
 
@@ -125,43 +132,6 @@ class _Published:
         return same_facts and self.as_written == {record.path: record for record, _ in rows}
 
 
-def list_files(entry: Entry, cycles: Sequence[int] | None = None) -> list[tuple[ListedFile, Granule]]:
-    """List the product's files with what their names say: those of one pass after the other.
-
-    Raises:
-        ParameterValueError: If cycles are asked for and the product has none.
-    """
-    if cycles is not None and not entry.product.has_cycles:
-        raise ParameterValueError(f"{entry.name} is not cut into cycles; leave --cycles away")
-    if cycles is not None:
-        stored: Iterable[StoredFile] = itertools.chain.from_iterable(
-            entry.datalake.glob(entry.product.glob({"cycle_number": cycle})) for cycle in cycles
-        )
-    else:
-        stored = entry.datalake.glob(entry.product.glob({}))
-    listed = []
-    for file in stored:
-        granule = parse_granule(entry.product, file)
-        if granule is None:
-            continue
-        size, modified_ns = file.size_bytes, 0
-        if entry.datalake.is_local:
-            try:
-                size, modified_ns = file_identity(f"{entry.datalake.root}/{file.path}")
-            except FileNotFoundError:  # removed since it was listed, or a link that leads nowhere
-                continue
-        listed.append((ListedFile(file.path, size, modified_ns, file.etag, granule.begin is None), granule))
-    # The cycles of a pass often lie at the same place, which one worker then reads once.
-    return sorted(listed, key=lambda one: (one[1].values.get("pass_number", 0), one[0].path))
-
-
-def _read_part(place: Place, path: str) -> list[FileRecord]:
-    try:
-        return read_records(place.read_bytes(path))
-    except (FileNotFoundError, pyarrow.ArrowException, ValueError):
-        return []
-
-
 def _is_new(known: FileRecord | None, checksums: bool) -> bool:
     if known is None or known.status == "unreadable":
         return True
@@ -169,31 +139,15 @@ def _is_new(known: FileRecord | None, checksums: bool) -> bool:
     return checksums and not known.checksum.startswith("1220") and known.status == "ok"
 
 
-def _inspect_new(
-    entry: Entry,
-    place: Place,
-    parts: str,
-    new: list[ListedFile],
-    known: dict[tuple[str, int, int, str], FileRecord],
-    jobs: int,
-    checksums: bool,
-    total: int,
-    progress: Progress | None,
-) -> None:
-    footprints = {record.fingerprint: record.geometry for record in known.values() if record.fingerprint}
-    inspector = Inspector(entry.datalake, footprints, checksums=checksums)
-    waiting: list[FileRecord] = []
-    done = total - len(new)
-    part = itertools.count()
-    for records in inspect_all(inspector, new, jobs):
-        known.update((record.identity, record) for record in records)
-        waiting += records
-        done += len(records)
-        if len(waiting) >= _KEPT_AFTER:
-            place.write_bytes(f"{parts}/{os.getpid()}-{next(part)}.parquet", write_records(waiting))
-            waiting = []
-        if progress is not None:
-            progress(done, total)
+def _keep_scans(scans: Scans, unfinished: Unfinished, listed: Sequence[tuple[ListedFile, Granule]]) -> None:
+    cycle = {file.path: granule.values["cycle_number"] for file, granule in listed} if unfinished.scanned else {}
+    by_cycle: dict[int, list[IndexedFile]] = {}
+    for one in unfinished.scanned:
+        if one.path in cycle:  # else it was removed since an ended build found it
+            by_cycle.setdefault(cycle[one.path], []).append(one)
+    scans.update(by_cycle, cycle)
+    if unfinished.bounds:
+        scans.add_bounds(unfinished.bounds)
 
 
 def _of_other_cycles(

@@ -37,7 +37,8 @@ def swath_polygon(latitude: NDArray[Any], longitude: NDArray[Any]) -> Any:
     last = _continuous(lons[:, 1])
     last += 360.0 * numpy.round((first[0] - last[0]) / 360.0)
     edges = [
-        shapely.get_coordinates(shapely.simplify(shapely.linestrings(x, y), TOLERANCE_DEGREES))
+        # An edge of an orbit does not cross itself, and the polygon is made valid below.
+        shapely.get_coordinates(shapely.simplify(shapely.linestrings(x, y), TOLERANCE_DEGREES, preserve_topology=False))
         for x, y in ((first, lats[:, 0]), (last, lats[:, 1]))
     ]
     return split_at_antimeridian(shapely.make_valid(shapely.polygons(numpy.vstack([edges[0], edges[1][::-1]]))))

@@ -86,7 +86,7 @@ def _inspect_hdf5(
         if found and found in known:
             geometry = known[found]
         else:
-            geometry = _wkb(Positions(h5py.File(file)).footprint())
+            geometry = as_wkb(Positions(h5py.File(file)).footprint())
             if found:
                 known[found] = geometry
         begin, end = _times(h5py.File(file)) if wants_times else (None, None)
@@ -114,7 +114,7 @@ def _inspect_classic(raw: IO[bytes]) -> Inspection:
             lats, lons = latitude.to_numpy().ravel(), longitude.to_numpy().ravel()
             count = max(lats.size, lons.size)
             box = points_box(numpy.resize(lats, count), numpy.resize(lons, count))
-            geometry = _wkb(box)
+            geometry = as_wkb(box)
         begin, end = _extremes(named["time"].to_numpy()) if "time" in named else (None, None)
     return Inspection("ok", "", geometry, 0, begin, end)
 
@@ -133,8 +133,8 @@ def _inspect_zip(raw: IO[bytes]) -> Inspection:
                 return Inspection("ok", "")  # no shape in it
             if east - west > 180 or 0.0 in (west, east):
                 # On both sides of the antimeridian, or widened by shapes without a place: each shape tells its own.
-                return Inspection("ok", "", _wkb(points_box(*_corners_of_shapes(header + shapes.read()))))
-    return Inspection("ok", "", _wkb(bounds_box(west, south, east, north)))
+                return Inspection("ok", "", as_wkb(points_box(*_corners_of_shapes(header + shapes.read()))))
+    return Inspection("ok", "", as_wkb(bounds_box(west, south, east, north)))
 
 
 def _corners_of_shapes(content: bytes) -> tuple[Any, Any]:
@@ -203,13 +203,8 @@ def _damaged(error: Exception) -> Inspection:
     return Inspection("corrupt", f"{reason:.300}")
 
 
-def _wkb(geometry: Any) -> bytes | None:
+def as_wkb(geometry: Any) -> bytes | None:
+    """Return a footprint as it is kept; None for none, or an empty one."""
     if geometry is None or shapely.is_empty(geometry):
         return None
     return bytes(shapely.to_wkb(geometry))
-
-
-def file_identity(path: str) -> tuple[int, int]:
-    """Return size in bytes and time of the last change in nanoseconds of a local file."""
-    status = os.stat(path)  # noqa: PTH116  called for every file of a product
-    return status.st_size, status.st_mtime_ns

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swotvre_catalogs.errors import BuildRunningError, GranuleWarning, MissingIndexError, UnreadableIndexError
-from swotvre_catalogs.index.build import build_index, list_files
+from swotvre_catalogs.index.build import build_index
 from swotvre_catalogs.index.granule_index import GranuleIndex, parse_index
+from swotvre_catalogs.index.listing import list_files
 from swotvre_catalogs.index.place import FOLDER, index_path
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ FOLDER = ".swot-vre"
 
 
 class Place:
-    """A folder or an S3 prefix with ``index/<product>.parquet`` and ``cube/<product>/``.
+    """A folder or an S3 prefix with ``index/<product>.parquet``, ``scan/<product>/`` and ``cube/<product>/``.
 
     Args:
         address: A folder, which need not exist yet, or a URL that fsspec knows.

@@ -147,7 +147,7 @@ def edges(dataset: h5py.Dataset) -> NDArray[numpy.float64]:
     Of a long swath every so many lines are taken, which is still closer than the footprint's tolerance.
     """
     count, across = dataset.shape
-    lines = numpy.unique(numpy.append(numpy.arange(0, count, max(1, count // _MOST_LINES)), count - 1))
+    lines = drawn_lines(count)
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
     if dataset.chunks != dataset.shape or filters != [h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE]:
@@ -160,6 +160,11 @@ def edges(dataset: h5py.Dataset) -> NDArray[numpy.float64]:
     planes = numpy.frombuffer(inflated, "uint8").reshape(dataset.dtype.itemsize, count, across)
     chosen = numpy.ascontiguousarray(planes[:, lines][:, :, [0, -1]].transpose(1, 2, 0))
     return _unpacked(dataset, chosen.view(dataset.dtype)[..., 0])
+
+
+def drawn_lines(count: int) -> NDArray[numpy.int64]:
+    """Return the lines that a footprint is drawn from, of ``count``."""
+    return numpy.unique(numpy.append(numpy.arange(0, count, max(1, count // _MOST_LINES)), count - 1))
 
 
 def _unpacked(dataset: h5py.Dataset, packed: NDArray[Any]) -> NDArray[numpy.float64]:

@@ -8,23 +8,25 @@ import multiprocessing.connection
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any, NamedTuple
 
+from swotvre_catalogs.cube.indexer import IndexedFile
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.errors import CatalogError
 from swotvre_catalogs.index.inspection import Inspection, inspect_file
 from swotvre_catalogs.index.records import FileRecord
+from swotvre_catalogs.index.scanning import ListedFile, ScannedBounds, Scanner
 
 #: Files that a worker looks into before it hands over what it found.
 BATCH = 250
 
-#: Fewer files than this are not worth the start of other processes.
-_FEW = 400
+#: Fewer files than this are not worth the start of other processes: if their positions are new, or known.
+_FEW, _FEW_KNOWN = 400, 1000
 
 _BLOCK_BYTES = 1 << 20
 
@@ -32,55 +34,80 @@ _BLOCK_BYTES = 1 << 20
 _SHA256, _MD5 = "1220", "d50110"
 
 
-class ListedFile(NamedTuple):
-    """One file as the datalake lists it."""
+class Inspected(NamedTuple):
+    """What was found in some files."""
 
-    path: str
-    size_bytes: int
-    modified_ns: int
-    etag: str
-    #: Whether its name does not tell when it was measured.
-    wants_times: bool
+    records: list[FileRecord]
+    #: What the cube wants to know of those that are whole.
+    scans: list[IndexedFile]
+    #: Bounds of the passes whose positions were read, by fingerprint.
+    bounds: dict[int, ScannedBounds]
 
 
 class Inspector:
-    """Looks into the files of one datalake.
+    """Looks into the files of one product.
 
     Args:
         datalake: Where they lie.
         known: Footprints by fingerprint, from earlier builds.
+        scanner: What looks into files that have a place in a cube.
         checksums: Whether every file is read as a whole for its SHA-256.
     """
 
-    def __init__(self, datalake: Datalake, known: Mapping[int, bytes | None], *, checksums: bool) -> None:
+    def __init__(
+        self, datalake: Datalake, known: Mapping[int, bytes | None], scanner: Scanner | None, *, checksums: bool
+    ) -> None:
         self._datalake = datalake
         self._known = dict(known)
         self._checksums = checksums
+        self._scanner = scanner
 
-    def inspect(self, file: ListedFile) -> FileRecord:
-        """Return what is known of one file; nothing about its content is an error."""
+    @property
+    def knows_positions(self) -> bool:
+        """Tell whether positions of the product's files were read before: those of new files are often the same."""
+        return self._scanner is not None and bool(self._known)
+
+    def inspect(self, files: Iterable[ListedFile]) -> Inspected:
+        """Return what is known of files; nothing about their content is an error."""
+        found = Inspected([], [], {})
+        for file in files:
+            found.records.append(self._inspect(file, found))
+        return found
+
+    def _inspect(self, file: ListedFile, found: Inspected) -> FileRecord:
         checksum = ""
         try:
-            found = inspect_file(self._source(file.path), self._known, wants_times=file.wants_times)
-            if found.status == "ok" or self._checksums:
+            inspection = self._look(file, found)
+            if inspection.status == "ok" or self._checksums:
                 checksum, mismatch = self._checksum(file)
-                if mismatch and found.status == "ok":
-                    found = replace(found, status="corrupt", reason=mismatch)
+                if mismatch and inspection.status == "ok":
+                    inspection = replace(inspection, status="corrupt", reason=mismatch)
         except (OSError, CatalogError) as error:
-            found = Inspection("unreadable", f"{error}")
+            inspection = Inspection("unreadable", f"{error}")
         return FileRecord(
             file.path,
             file.size_bytes,
             file.modified_ns,
             file.etag,
-            found.status,
-            found.reason,
-            found.geometry,
-            found.fingerprint,
-            found.begin,
-            found.end,
+            inspection.status,
+            inspection.reason,
+            inspection.geometry,
+            inspection.fingerprint,
+            inspection.begin,
+            inspection.end,
             checksum,
         )
+
+    def _look(self, file: ListedFile, found: Inspected) -> Inspection:
+        if self._scanner is not None and not file.wants_times:
+            scanned = self._scanner.scan(self._source(file.path), file, self._known)
+            if scanned is not None:
+                found.scans.append(scanned.indexed)
+                if scanned.bounds is not None:
+                    found.bounds[scanned.indexed.geometry] = scanned.bounds
+                if scanned.inspection is not None:
+                    return scanned.inspection
+        return inspect_file(self._source(file.path), self._known, wants_times=file.wants_times)
 
     def _source(self, path: str) -> str | IO[bytes]:
         return self._datalake.open(path)
@@ -114,17 +141,17 @@ class Inspector:
         return ""
 
 
-def inspect_all(inspector: Inspector, files: Sequence[ListedFile], jobs: int) -> Iterator[list[FileRecord]]:
+def inspect_all(inspector: Inspector, files: Sequence[ListedFile], jobs: int) -> Iterator[Inspected]:
     """Look into the files, some at a time; the order is not theirs."""
-    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-    if jobs <= 1 or len(files) < _FEW:
+    batches = list(_batches(files))
+    if jobs <= 1 or len(files) < (_FEW_KNOWN if inspector.knows_positions else _FEW):
         for batch in batches:
-            yield [inspector.inspect(file) for file in batch]
+            yield inspector.inspect(batch)
         return
     # A file can bring down the library that reads it, and its process with it.
     failed: list[ListedFile] = []
     with _pool(inspector, min(jobs, len(batches))) as pool:
-        waiting: dict[Future[list[FileRecord]], Sequence[ListedFile]] = {
+        waiting: dict[Future[Inspected], Sequence[ListedFile]] = {
             pool.submit(_inspect_batch, batch): batch for batch in batches
         }
         for done in as_completed(waiting):
@@ -135,7 +162,20 @@ def inspect_all(inspector: Inspector, files: Sequence[ListedFile], jobs: int) ->
     yield from _inspect_singly(inspector, failed)
 
 
-def _inspect_singly(inspector: Inspector, files: Sequence[ListedFile]) -> Iterator[list[FileRecord]]:
+def _batches(files: Iterable[ListedFile]) -> Iterator[list[ListedFile]]:
+    """Cut the files where a pass ends: the positions of its cycles are then read once, by one worker."""
+    batch: list[ListedFile] = []
+    for file in files:
+        is_full = len(batch) >= BATCH and batch[-1].pass_number != file.pass_number
+        if is_full or len(batch) >= 2 * BATCH:
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
+        yield batch
+
+
+def _inspect_singly(inspector: Inspector, files: Sequence[ListedFile]) -> Iterator[Inspected]:
     """Look into files one by one in a process of their own, so that one that ends it is known."""
     waiting = deque(files)
     while waiting:
@@ -146,7 +186,7 @@ def _inspect_singly(inspector: Inspector, files: Sequence[ListedFile]) -> Iterat
                     yield pool.submit(_inspect_batch, [file]).result()
                 except BrokenProcessPool:
                     reason = "reading it ends the process that reads it"
-                    yield [FileRecord(*file[:4], "corrupt", reason, None, 0, None, None, "")]
+                    yield Inspected([FileRecord(*file[:4], "corrupt", reason, None, 0, None, None, "")], [], {})
                     break
 
 
@@ -172,5 +212,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _inspect_batch(files: Sequence[ListedFile]) -> list[FileRecord]:
-    return [_of_this_worker[0].inspect(file) for file in files]
+def _inspect_batch(files: Sequence[ListedFile]) -> Inspected:
+    return _of_this_worker[0].inspect(files)

@@ -108,7 +108,7 @@ def _exact_squares(fields: dict[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 class Cells:
-    """Sums for every line and column of one pass, reused for the next; one packing."""
+    """Sums for every line and column of one pass, or of a window of its lines, reused for the next; one packing."""
 
     def __init__(self, packing: Packing, lines: int, columns: int, *, squares: bool, extremes: bool) -> None:
         self.packing, self.lines, self.columns = packing, lines, columns
@@ -151,7 +151,8 @@ class Cells:
                 kernels.add_float_extremes(values, keep, fill, field["least"], field["greatest"])
             return
         fill_key, unfilled = self.packing.fill_key, self.packing.unfilled
-        kernels.add_keys(values, keep, fill_key, unfilled, field["sums"])
+        add = kernels.add_keys if values.size >= kernels.FEW else kernels.add_few_keys
+        add(values, keep, fill_key, unfilled, field["sums"])
         if "low" in field:
             kernels.add_squares(values, keep, fill_key, unfilled, field["low"], field["high"])
         if "lowest" in field:
@@ -167,6 +168,15 @@ class Cells:
         """Return the totals over lines or columns or both or neither."""
         whole = keep_lines or self._first >= self._last
         first, last = (0, self.lines) if whole else (self._first, self._last)
+        if (
+            list(self.fields) == ["sums"]
+            and not keep_lines
+            and not keep_columns
+            and len(self.fields["sums"]) >= kernels.FEW
+        ):
+            # One pass over the cells, without unpacking them.
+            count, total = kernels.total_sums(self.fields["sums"][first * self.columns : last * self.columns])
+            return Totals(self.packing, {"count": numpy.array(count, object), "total": numpy.array(total, object)})
         fields = self._unpacked(slice(first * self.columns, last * self.columns))
         by_line = {name: array.reshape(last - first, self.columns) for name, array in fields.items()}
         axes = tuple(axis for axis, kept in enumerate((keep_lines, keep_columns)) if not kept)

@@ -131,24 +131,24 @@ class VariableDecoder:
 
     def _unpack(self, raw: NDArray[numpy.uint8], inside: slice, out: NDArray[Any]) -> None:
         packing, size = self.packing, self.packing.itemsize
-        if packing.is_float:
-            if not self._is_shuffled:
-                out[:] = raw.view(packing.dtype)[inside]
-                return
-            if size == 4:
-                bits = numpy.empty(len(out), "u4")
-                kernels.unshuffle4(*self.planes(raw, inside.start, len(out)), numpy.uint32(0), bits)
-                out[:] = bits.view("<f4")
-                return
+        if not self._is_shuffled:
+            bits = raw.view(f"<u{size}")[inside]
+        elif size == 8 or len(out) < kernels.FEW:
             numbers = numpy.empty((len(out), size), "u1")
             for j, plane in enumerate(self.planes(raw, inside.start, len(out))):
                 numbers[:, j] = plane
-            out[:] = numbers.view(packing.dtype).reshape(-1)
-        elif self._is_shuffled:
+            bits = numbers.view(f"<u{size}").reshape(-1)
+        elif packing.is_float:
+            bits = numpy.empty(len(out), "u4")
+            kernels.unshuffle4(*self.planes(raw, inside.start, len(out)), numpy.uint32(0), bits)
+        else:
             unshuffle = kernels.unshuffle4 if size == 4 else kernels.unshuffle2
             unshuffle(*self.planes(raw, inside.start, len(out)), packing.flip, out)
+            return
+        if packing.is_float:
+            out[:] = bits.view(packing.dtype)
         else:
-            numpy.bitwise_xor(raw.view(f"<u{size}")[inside], packing.flip, out=out)
+            numpy.bitwise_xor(bits, packing.flip, out=out)
 
     def _place(self) -> str:
         return f"a chunk of {self.layout.name}"

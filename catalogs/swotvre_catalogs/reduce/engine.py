@@ -16,12 +16,15 @@ from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.object_store import LocalRangeReader
 from swotvre_catalogs.reduce.cells import Cells
 from swotvre_catalogs.reduce.decoding import CorruptChunkError, Scratch, VariableDecoder
-from swotvre_catalogs.reduce.fetching import IN_FLIGHT, FileRequest, fetch
-from swotvre_catalogs.reduce.geometry import PassGeometry
+from swotvre_catalogs.reduce.fetching import IN_FLIGHT, FileRequest, fetch, read_ahead
+from swotvre_catalogs.reduce.geometry import LATITUDE, LONGITUDE, PassGeometry
 from swotvre_catalogs.reduce.packing import Packing
 from swotvre_catalogs.reduce.plan import Plan, Run, Task
 from swotvre_catalogs.reduce.quality import FlagTest
 from swotvre_catalogs.reduce.results import Results
+
+#: Bytes of local files that are read ahead before it is known which lines lie in a box.
+AHEAD_BYTES = 256 * 2**20
 
 
 class _Part(NamedTuple):
@@ -92,16 +95,42 @@ class _Work:
         self.geometry = PassGeometry(plan, self.damaged)
         self.squares = any(output.squares for output in plan.outputs)
         self.extremes = any(output.extremes for output in plan.outputs)
+        # Results without lines need no cell for each line of the cube: the windows of all passes share theirs.
+        self.is_folded = plan.box is not None and not any(one.keeps_lines or one.grid for one in plan.outputs)
+        windows = [last - first for first, last in plan.windows.values()]
+        self.cell_lines = max(windows, default=0) if self.is_folded else plan.lines
         self.decoder = functools.cache(self._decoder)
         self.tests = functools.cache(self._tests)
 
     def prepare(self, pool: ThreadPoolExecutor) -> None:
         """Find the pixels of a small box before its files are read."""
-        if isinstance(self.plan.reader, LocalRangeReader):
-            self.geometry.prepare(pool)
+        reader = self.plan.reader
+        if isinstance(reader, LocalRangeReader):
+            with ThreadPoolExecutor(1, thread_name_prefix="reduce") as ahead:
+                if self.geometry.is_small:
+                    ahead.submit(self._read_ahead, reader)
+                self.geometry.prepare(pool)
         else:
             with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="reduce") as wide:
                 self.geometry.prepare(wide)
+
+    def _read_ahead(self, reader: LocalRangeReader) -> None:
+        # The disk works while positions are inflated. Variables in many chunks wait until it is known which are needed.
+        files, room = self.plan.files, AHEAD_BYTES
+        wanted = [(row, name) for row in self.plan.geometry.values() for name in (LONGITUDE, LATITUDE)]
+        wanted += [(row, name) for task in self.plan.tasks for row in task.rows.tolist() for name in self.names]
+        for row, name in wanted:
+            offsets, sizes = (column[row].tolist() for column in files.chunks[name])
+            room -= sizes[0]
+            if room < 0 or self.stop.is_set():
+                return
+            if len(offsets) == 1 and offsets[0] >= 0:
+                read_ahead(reader, files.path[row], [(offsets[0], sizes[0])])
+
+    @property
+    def names(self) -> list[str]:
+        """The variables that are read, flags first: they are decided upon before the variable is added."""
+        return [*(one.variable for one in self.plan.conditions), self.plan.variable]
 
     def run(self, share: Iterator[int]) -> None:
         """Carry out tasks until there is none left, or somebody asks to stop."""
@@ -184,15 +213,11 @@ class _Thread:
             runs = _within(files.runs(row, self.work.decoder(layout, plan.variable).lines), *window)
         if runs:
             first, last = runs[0].file_line, runs[-1].file_line + runs[-1].length
-            for name in self._names():
+            for name in self.work.names:
                 offsets, sizes = (column[row] for column in files.chunks[name])
                 chunks = self.work.decoder(layout, name).chunks_of(first, last)
                 ranges += [(int(offsets[one]), int(sizes[one])) for one in chunks if offsets[one] >= 0]
         return FileRequest(files.path[row], files.identity(row), tuple(ranges), _Part(number, row, first, last, runs))
-
-    def _names(self) -> list[str]:
-        # Flags first: they are decided upon before the variable is added.
-        return [*(one.variable for one in self.plan.conditions), self.plan.variable]
 
     def _add(self, part: _Part, data: list[Any]) -> None:
         plan, columns = self.plan, self.plan.columns
@@ -212,14 +237,15 @@ class _Thread:
             test.apply(keys if flag.columns == columns else numpy.repeat(keys, columns), keep, self.scratch)
         values = decoder.values(sources[plan.variable], part.first, part.last, self.scratch, "values")
         pass_index = int(plan.files.pass_index[part.row])
+        start = self.work.geometry.window(pass_index)[0]
         if plan.box is not None:
-            mask, start = self.work.geometry.mask(pass_index), self.work.geometry.window(pass_index)[0]
+            mask = self.work.geometry.mask(pass_index)
         for run in part.runs:
             inside = slice((run.file_line - part.first) * columns, (run.file_line - part.first + run.length) * columns)
             kept = keep[inside]
             if plan.box is not None:
                 kept &= mask[(run.cube_line - start) * columns : (run.cube_line - start + run.length) * columns]
-            cells.add(run.cube_line, values[inside], kept)
+            cells.add(run.cube_line - start * self.work.is_folded, values[inside], kept)
 
     def _is_plain(self, decoder: VariableDecoder) -> bool:
         nothing_else = not (self.work.squares or self.work.extremes or self.plan.conditions or self.plan.box)
@@ -239,7 +265,7 @@ class _Thread:
         # For each variable, a function from the number of a chunk to its bytes.
         sources: dict[str, Callable[[int], Any]] = {}
         used = 0
-        for name in self._names():
+        for name in self.work.names:
             offsets = self.plan.files.chunks[name][0][part.row]
             written = [
                 one for one in self.work.decoder(layout, name).chunks_of(part.first, part.last) if offsets[one] >= 0
@@ -258,7 +284,7 @@ class _Thread:
                 break
         else:
             cells = Cells(
-                packing, self.plan.lines, self.plan.columns, squares=self.work.squares, extremes=self.work.extremes
+                packing, self.work.cell_lines, self.plan.columns, squares=self.work.squares, extremes=self.work.extremes
             )
         self.active[packing] = cells
         return cells

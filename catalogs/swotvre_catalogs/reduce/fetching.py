@@ -68,7 +68,7 @@ def _fetch_local(
     ahead: deque[tuple[FileRequest, int]] = deque()
     try:
         for request in requests:
-            ahead.append((request, _open_ahead(reader, request)))
+            ahead.append((request, _open_ahead(reader, request.path, request.ranges)))
             if len(ahead) > FILES_AHEAD:
                 yield _read(reader, *ahead.popleft(), scratch)
         while ahead:
@@ -79,16 +79,23 @@ def _fetch_local(
                 os.close(descriptor)
 
 
-def _open_ahead(reader: LocalRangeReader, request: FileRequest) -> int:
+def read_ahead(reader: LocalRangeReader, path: str, ranges: Iterable[tuple[int, int]]) -> None:
+    """Let the kernel of the operating system read ranges of a file that are wanted soon; does not wait for them."""
+    descriptor = _open_ahead(reader, path, ranges)
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def _open_ahead(reader: LocalRangeReader, path: str, ranges: Iterable[tuple[int, int]]) -> int:
     # Nothing fails here: what is wrong with a file is said when it is its turn.
-    if not request.ranges:
+    if not ranges:
         return -1
     try:
-        descriptor = os.open(reader.root / request.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{reader.root}/{path}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
     if hasattr(os, "posix_fadvise"):
-        for offset, size in request.ranges:
+        for offset, size in ranges:
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
     return descriptor
 

@@ -40,9 +40,14 @@ class PassGeometry:
         self._locks: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
 
+    @property
+    def is_small(self) -> bool:
+        """Tell whether the box lies in few passes."""
+        return self._plan.box is not None and len(self._plan.windows) <= PASSES_AT_ONCE
+
     def prepare(self, pool: ThreadPoolExecutor) -> None:
         """Read the positions of a few passes at once: over a network one after the other takes long."""
-        if self._plan.box is not None and len(self._plan.windows) <= PASSES_AT_ONCE:
+        if self.is_small:
             for future in [pool.submit(self._inside, number) for number in self._plan.windows]:
                 future.result()
 

@@ -19,6 +19,8 @@ from numba import float64, int32, int64, uint8, uint32, uint64
 #: Keys that a cell of ``sums`` can take: 2**15 keys of 32 bits.
 MOST_FILES = 32_767
 COUNT_SHIFT = 47
+#: Fewer numbers than this are left to numpy: that takes less time than to load a compiled loop from the disk.
+FEW = 65_536
 _ONE = uint64(1 << COUNT_SHIFT)
 _TOTAL = uint64((1 << COUNT_SHIFT) - 1)
 _SHIFT = uint64(COUNT_SHIFT)
@@ -74,6 +76,14 @@ def add_keys(keys, keep, fill, unfilled, sums):  # type: ignore[no-untyped-def]
     for i in range(sums.size):
         valid = ((keys[i] != fill) | unfilled) & (keep[i] != 0)
         sums[i] += (uint64(keys[i]) | _ONE) if valid else uint64(0)
+
+
+def add_few_keys(keys, keep, fill, unfilled, sums):  # type: ignore[no-untyped-def]
+    """Do what ``add_keys`` does, without a compiled loop."""
+    valid = keep != 0
+    if not unfilled:
+        valid &= keys != fill
+    sums += numpy.where(valid, keys | numpy.uint64(1 << COUNT_SHIFT), numpy.uint64(0))
 
 
 @_compiled
@@ -188,6 +198,16 @@ def write_stds(sums, low, high, scale, out):  # type: ignore[no-untyped-def]
             continue
         squares = _squares(n, int64(sums[i] & _TOTAL), low[i], high[i])
         out[i] = numpy.sqrt(max(squares, 0.0) / n) * abs(scale)
+
+
+@_compiled
+def total_sums(sums):  # type: ignore[no-untyped-def]
+    """Return the number and the sum of the keys of all cells."""
+    count, total = int64(0), int64(0)
+    for i in range(sums.size):
+        count += int64(sums[i] >> _SHIFT)
+        total += int64(sums[i] & _TOTAL)
+    return count, total
 
 
 @_compiled

@@ -207,7 +207,7 @@ def select_files(
         table.pass_index[rows].astype("int64"),
         table.first_line[rows],
         maps,
-        {name: tuple(column[rows] for column in table.chunks(name)) for name in names},  # type: ignore[misc]
+        {name: (offsets[rows], sizes[rows]) for name, (offsets, sizes) in table.chunks_of(names).items()},
     )
 
 

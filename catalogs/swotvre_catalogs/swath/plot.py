@@ -129,6 +129,7 @@ def _look(drawing: Drawing, pyramid: SwathPyramid, asked: dict[str, Any]) -> Loo
         palette=make_palette(cmap),
         limits=make_limits(asked["limits"], asked["percentiles"], sample, cmap if isinstance(cmap, str) else ""),
         label=drawing.label,
+        unit=drawing.unit,
         title=wrap_title(drawing.title if asked["title"] is None else str(asked["title"]), width),
         width=width,
         height=height,

@@ -89,7 +89,7 @@ def _draw_grid(axes: Any, pyramid: SwathPyramid, look: Look) -> None:
             (axes.yaxis, latitude_text, look.view[3] - look.view[1]),
         ):
             steps = [1, 1.5, 3, 4.5, 6, 9, 10] if span > 45 else [1, 2, 5, 10]
-            number = max(3, (look.width if axis is axes.xaxis else look.height) // 80)
+            number = max(3, (look.width if axis is axes.xaxis else look.height) // 70)
             axis.set(major_locator=MaxNLocator(number, steps=steps), major_formatter=FuncFormatter(words))
         axes.grid(color=GRID, linewidth=0.4, alpha=0.6, zorder=1.5)
         axes.tick_params(labelsize=8, colors=INK, length=3)

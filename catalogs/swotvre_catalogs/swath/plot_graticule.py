@@ -30,7 +30,10 @@ def _short(degrees: float) -> str:
 
 
 def graticule(projection: Projection, view: Bounds) -> tuple[list[Floats], list[tuple[float, float, str]]]:
-    """Return meridians and parallels of a polar map as lines, and their names with x and y."""
+    """Return meridians and parallels of a polar map as lines, and their names with x and y.
+
+    A name at the edge of the view is moved in, so that it is not cut.
+    """
     west, south, east, north = projection.geographic_bounds(view)
     step = next((step for step in _STEPS if (north - south) / step >= 3), _STEPS[-1])
     away = 30.0 if east - west > 180 else next((s for s in (10, *_STEPS) if (east - west) / s >= 3), _STEPS[-1])
@@ -47,7 +50,16 @@ def graticule(projection: Projection, view: Bounds) -> tuple[list[Floats], list[
         lines.append(projection.forward_line(np.column_stack([np.full(2, longitude), ends])))
         middle = 0.7 * ends[np.abs(ends).argmin()] + 0.3 * ends[np.abs(ends).argmax()]
         texts.append((*_at(projection, longitude, middle), longitude_text(longitude)))
-    return lines, texts
+    return lines, [(*_moved_in(x, y, view), text) for x, y, text in texts]
+
+
+def _moved_in(x: float, y: float, view: Bounds) -> tuple[float, float]:
+    """Return a place that lies in the view, a little away from its edge; one outside of the view as it is."""
+    west, south, east, north = view
+    if not (west <= x <= east and south <= y <= north):
+        return x, y
+    aside, above = 0.035 * (east - west), 0.02 * (north - south)
+    return min(max(x, west + aside), east - aside), min(max(y, south + above), north - above)
 
 
 def _at(projection: Projection, longitude: float, latitude: float) -> tuple[float, float]:

@@ -42,6 +42,8 @@ class Drawing:
     segment: Any
     #: What the values are, with their unit.
     label: str
+    #: Empty where they have none.
+    unit: str
     title: str
     #: Whether values are flags: numbers that cannot be averaged.
     is_flag: bool
@@ -115,6 +117,7 @@ def read_drawing(dataset: xarray.Dataset, name: str | None) -> Drawing:
         value=flat[2],
         segment=_segments(dataset, field, len(flat[2])),
         label=_label(field),
+        unit=_unit(field),
         title=_title(dataset, times[0].to_numpy() if times else None),
         is_flag=is_flag,
     )
@@ -123,9 +126,12 @@ def read_drawing(dataset: xarray.Dataset, name: str | None) -> Drawing:
 def _computed(arrays: list[xarray.DataArray]) -> list[xarray.DataArray]:
     if not any(array.chunks for array in arrays):
         return [array.compute() for array in arrays]
-    import dask
+    import dask.array
 
-    return list(dask.compute(*arrays))
+    # Each block is put where it belongs by the thread that read it; to put them together afterwards takes one as long.
+    filled = [np.empty(array.shape, array.dtype) for array in arrays]
+    dask.array.store([dask.array.asarray(array.data) for array in arrays], filled, lock=False)
+    return [array.copy(data=values) for array, values in zip(arrays, filled, strict=True)]
 
 
 def _several(array: xarray.DataArray, dimension: str) -> str:
@@ -153,10 +159,15 @@ def _segments(dataset: xarray.Dataset, field: xarray.DataArray, lines: int) -> A
 
 
 def _label(field: xarray.DataArray) -> str:
-    units = str(field.attrs.get("units", "")).strip()
+    unit = _unit(field)
     long_name = str(field.attrs.get("long_name", field.name)).strip()
     text = long_name if len(long_name) <= 60 else str(field.name)
-    return f"{text} [{units}]" if units not in ("", "1", "-") else text
+    return f"{text} [{unit}]" if unit else text
+
+
+def _unit(field: xarray.DataArray) -> str:
+    unit = str(field.attrs.get("units", "")).strip()
+    return unit if unit not in ("1", "-") else ""
 
 
 def _title(dataset: xarray.Dataset, time: Any) -> str:
@@ -164,10 +175,11 @@ def _title(dataset: xarray.Dataset, time: Any) -> str:
     product = str(dataset.attrs.get("short_name") or dataset.attrs.get("title") or "")
     for words, short in (("Level ", "L"), (" Low Rate", " LR"), (" Sea Surface Height", " SSH"), (" Data Product", "")):
         product = product.replace(words, short)
-    numbers = [
-        _numbers(dataset, name, words) for name, words in ((CYCLE, ("cycle", "cycles")), (PASS, ("pass", "passes")))
-    ]
-    return ", ".join(part for part in (product[:60], *numbers, _period(dataset, time)) if part)
+    cycles = _numbers(dataset, CYCLE, ("cycle", "cycles"))
+    passes = _numbers(dataset, PASS, ("pass", "passes"))
+    # A pass of no cycle is a mean over cycles: the mean of their times is the time of none.
+    period = "" if passes and not cycles else _period(dataset, time)
+    return ", ".join(part for part in (product[:60], cycles, passes, period) if part)
 
 
 def _numbers(dataset: xarray.Dataset, name: str, words: tuple[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import threading
@@ -19,6 +20,7 @@ from bokeh.models import (
     HoverTool,
     LinearColorMapper,
     Range1d,
+    Title,
 )
 from bokeh.plotting import figure
 
@@ -27,8 +29,10 @@ from swotvre_catalogs.swath.coastline import land_in_view
 from swotvre_catalogs.swath.plot_graticule import graticule
 from swotvre_catalogs.swath.plot_projection import Bounds, PlateCarree, PolarStereographic
 from swotvre_catalogs.swath.plot_pyramid import SwathPyramid
-from swotvre_catalogs.swath.plot_style import COAST, GRID, INK, LAND, NARROWEST_DEGREES, OCEAN, Look
+from swotvre_catalogs.swath.plot_style import COAST, GRID, INK, LAND, NARROWEST_DEGREES, OCEAN, Look, number_format
 
+#: Pixels left of the map.
+_ROOM_FOR_LABELS = 64
 #: Asks the kernel for a view, at most one at a time: what comes meanwhile is asked for when the answer is there.
 _ASK = """
 const state = request.tags[0] ?? (request.tags[0] = {asked: 0, answered: 0, timer: null, again: false});
@@ -37,6 +41,8 @@ const ask = () => {
   const pending = state.asked > image.data.stamp[0] && Date.now() - state.since < 3000;
   if (pending) { state.again = true; return; }
   state.again = false;
+  const {west, south, east, north} = request.data;
+  if (west[0] === x.start && south[0] === y.start && east[0] === x.end && north[0] === y.end) return;
   state.asked += 1;
   state.since = Date.now();
   request.data = {west: [x.start], south: [y.start], east: [x.end], north: [y.end], stamp: [state.asked]};
@@ -112,10 +118,14 @@ class SwathPicture:
             plot.line("x", "y", source=sources["coast"], line_color=COAST, line_width=0.8)
         self._add_graticule(plot)
         bar = ColorBar(
-            color_mapper=mapper, title=self.look.label, title_text_font_style="normal", width=12, padding=8,
-            title_text_color=INK, major_label_text_color=INK, bar_line_color=None, border_line_color=None,
+            color_mapper=mapper, width=12, padding=8,
+            major_label_text_color=INK, bar_line_color=None, border_line_color=None,
         )  # fmt: skip
         plot.add_layout(bar, "right")
+        # A title of the bar itself would be squeezed between bar and map; below the tools this one would be off centre.
+        plot.toolbar_sticky = False
+        name = Title(text=self.look.label, align="center", text_font_style="normal", text_color=INK)
+        plot.add_layout(name, "right")
         plot.add_tools(self._hover(drawn))
         self._listen(plot, sources, redrawn)
         return plot
@@ -187,6 +197,8 @@ class SwathPicture:
             background_fill_color=OCEAN,
             output_backend="canvas",
         )
+        # Room for the longest latitude: the map stays where it is when the labels grow.
+        plot.min_border_left = _ROOM_FOR_LABELS if isinstance(projection, PlateCarree) else None
         plot.title.text_font_style = "normal"
         plot.title.text_color = INK
         plot.outline_line_color = GRID
@@ -223,10 +235,14 @@ class SwathPicture:
             code = setting + _HOVER_POLAR + _HOVER_TEXT
         else:
             code = _HOVER_PLATE + _HOVER_TEXT
+        unit = json.dumps(f" {self.look.unit}")
         return HoverTool(
             renderers=[drawn],
-            tooltips=[("", "$x{custom}"), ("value", "@image{0.[0000]}")],
-            formatters={"$x": CustomJSHover(code=code)},
+            tooltips=[("at", "$x{custom}"), ("value", "@image{custom}")],
+            formatters={
+                "$x": CustomJSHover(code=code),
+                "@image": CustomJSHover(code=f"return value.{number_format(self.look.limits)} + {unit}"),
+            },
         )
 
     def _listen(self, plot: Any, sources: dict[str, ColumnDataSource], redrawn: Any) -> None:

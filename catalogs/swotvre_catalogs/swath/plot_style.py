@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ from swotvre_catalogs.errors import ParameterValueError
 from swotvre_catalogs.parameters import near_miss
 from swotvre_catalogs.swath.plot_projection import Bounds, Floats, PlateCarree, Projection
 
-OCEAN, LAND, COAST, GRID, INK = "#f4f7f9", "#d8d4ca", "#6f6a60", "#b9c0c6", "#2b3238"
+#: The sea is darker than the middle of ``DIVERGING``: a height of zero can be told from no height.
+OCEAN, LAND, COAST, GRID, INK = "#d9dcde", "#cfc7b3", "#6f6a60", "#b3bcc3", "#2b3238"
 #: Colours of values around zero, and of others.
 DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
 #: Largest and smallest frame of a picture that is not given a size, in pixels.
-LARGEST, SMALLEST = (840, 560), (360, 300)
+LARGEST, SMALLEST = (740, 560), (360, 300)
 #: The narrowest view, in degrees: one pixel of 2 km fills the screen.
 NARROWEST_DEGREES = 0.01
 #: Distances between the quartiles, from the quartiles to the farthest limits of the colours.
@@ -29,6 +31,8 @@ class Look:
     palette: list[str]
     limits: tuple[float, float]
     label: str
+    #: Of the values, empty where they have none.
+    unit: str
     title: str
     #: Width and height of the frame in pixels.
     width: int
@@ -114,14 +118,17 @@ def make_frame(
 
     Args:
         projection: of the picture.
-        shown: what has to be in the picture; None for the whole map.
+        shown: what has to be in the picture; None, or what is not on the map, for the whole map.
         width: of the frame, or None for what suits.
         height: likewise.
     """
     for name, size in (("width", width), ("height", height)):
         if size is not None and not (isinstance(size, int) and 50 <= size <= 4000):
             raise ParameterValueError(f"{name} must be a number of pixels from 50 to 4000, received {size!r}")
-    west, south, east, north = shown or projection.limits
+    left, bottom, right, top = projection.limits
+    if shown is None or shown[2] < left or shown[0] > right or shown[3] < bottom or shown[1] > top:
+        shown = projection.limits
+    west, south, east, north = shown
     narrowest = 10 * NARROWEST_DEGREES / projection.unit_degrees
     middle_x, middle_y = (west + east) / 2, (south + north) / 2
     wide, high = max(1.06 * (east - west), narrowest), max(1.06 * (north - south), narrowest)
@@ -129,7 +136,6 @@ def make_frame(
     stretch = 1.0
     if isinstance(projection, PlateCarree) and north - south < 60:
         stretch = 1 / max(np.cos(np.radians(middle_y)), 0.2)
-    left, bottom, right, top = projection.limits
     wide, high = min(wide, right - left), min(high, top - bottom)
     scale = min((width or LARGEST[0]) / wide, (height or LARGEST[1]) / (high * stretch))
     columns = width or int(max(SMALLEST[0], round(wide * scale)))
@@ -154,6 +160,12 @@ def _pair(name: str, values: Any, allowed: tuple[float, float]) -> tuple[float, 
     if not (allowed[0] <= low < high <= allowed[1]) or not np.isfinite(high - low):
         raise ParameterValueError(f"{name} must be two rising numbers such as (-0.5, 0.5), received {values!r:.200}")
     return low, high
+
+
+def number_format(limits: tuple[float, float]) -> str:
+    """Return the method of JavaScript that writes a value to a ten-thousandth of the span of the colours or finer."""
+    decimals = 5 - math.ceil(math.log10(limits[1] - limits[0]))
+    return f"toFixed({max(decimals, 0)})" if decimals <= 6 else "toExponential(4)"
 
 
 def wrap_title(title: str, width: int) -> str:

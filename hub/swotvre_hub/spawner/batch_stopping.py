@@ -29,6 +29,8 @@ class EndingJob(KeptJob):
         job = self._job
         if self._is_starting:
             return None  # whoever starts it notices itself, and knows more
+        if self._noting is not None:
+            return await asyncio.shield(self._noting)  # another look has found the end
         if job is None:
             return 0
         if not job.job_id:
@@ -58,6 +60,8 @@ class EndingJob(KeptJob):
         self.note_stop_request()
         if self._submission is not None:
             await asyncio.wait([self._submission])
+        if self._noting is not None:
+            await asyncio.shield(self._noting)
         job = self._job
         if job is None:
             return
@@ -99,9 +103,14 @@ class EndingJob(KeptJob):
 
     async def _note_end(self, job: BatchJob, job_end: JobEnd) -> int:
         """Keep how the session ended; return its exit status."""
+        if self._noting is not None:
+            return await asyncio.shield(self._noting)
         if self._job is None or self._job.session_id != job.session_id:
             return 0
         self._job = None
+        return await self._note_once(self._look_into_end(job, job_end))
+
+    async def _look_into_end(self, job: BatchJob, job_end: JobEnd) -> int:
         end, _ = await self._find_end(job, job_end)
         self.records.update_history(self.user.name, self.name, last_end=end.describe(), stop_reason=None)
         self._drop(job)

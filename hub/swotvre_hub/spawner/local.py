@@ -98,6 +98,8 @@ class LocalSpawner(SessionMixin, Spawner):
 
     async def poll(self) -> int | None:
         """Return None while the session runs, else its exit status, once its end is noted."""
+        if self._noting is not None:
+            return await asyncio.shield(self._noting)  # another look has found the end
         if self._session is None:
             return 0
         if self._session.process.is_alive():
@@ -109,6 +111,8 @@ class LocalSpawner(SessionMixin, Spawner):
         self.note_stop_request()
         session = self._session
         if session is None:
+            if self._noting is not None:
+                await asyncio.shield(self._noting)
             return
         if session.process.send(signal.SIGKILL if now else signal.SIGTERM):
             # The supervisor kills by itself what has not ended after its grace.
@@ -117,6 +121,8 @@ class LocalSpawner(SessionMixin, Spawner):
             await self._wait_for_end(session, 5)
         if self._session is session:
             await self._note_end(session, SessionEnd("stopped", -signal.SIGKILL, 0, datetime.now(UTC)))
+        elif self._noting is not None:
+            await asyncio.shield(self._noting)
 
     async def get_url(self) -> str:
         """Return where the session is, also when the hub was killed before it could write that down."""
@@ -284,8 +290,12 @@ class LocalSpawner(SessionMixin, Spawner):
 
     async def _note_end(self, session: LiveSession, otherwise: SessionEnd | None = None) -> int:
         """Keep how the session ended, and end whatever is left of it; return the exit status."""
-        if self._session is session:
-            self._session = None
+        if self._session is not session:
+            return await self._look_into_end(session, otherwise)
+        self._session = None
+        return await self._note_once(self._look_into_end(session, otherwise))
+
+    async def _look_into_end(self, session: LiveSession, otherwise: SessionEnd | None) -> int:
         if self._child is not None:
             self._child.poll()
         await asyncio.to_thread(_clean_up, session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class SessionMixin(LoggingConfigurable):
         #: How many lines were told, also those that others took the place of.
         self._told_so_far = 0
         self._news = asyncio.Event()
+        #: The end of the session while it is looked into; its exit status comes of it.
+        self._noting: asyncio.Task[int] | None = None
 
     # -- what a user chooses ------------------------------------------------------------------------------------------
 
@@ -137,6 +139,17 @@ class SessionMixin(LoggingConfigurable):
     def history(self) -> History:
         """What this user chose and met last."""
         return self.records.history(self.user.name, self.name)
+
+    async def _note_once(self, look_into_end: Coroutine[Any, Any, int]) -> int:
+        """Keep how the session ended; other looks at it wait for the same task, so that none ends before it is kept."""
+        self._noting = asyncio.ensure_future(look_into_end)
+        self._noting.add_done_callback(self._end_is_noted)
+        return await asyncio.shield(self._noting)
+
+    def _end_is_noted(self, noting: asyncio.Task[int]) -> None:
+        self._noting = None
+        if not noting.cancelled():
+            noting.exception()  # whoever waits for it gets it as well
 
     @property
     def last_end(self) -> str | None:

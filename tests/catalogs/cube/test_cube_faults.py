@@ -10,7 +10,7 @@ import icechunk
 import numpy
 import pytest
 
-from swotvre_catalogs import CatalogError, GranuleWarning, MissingGranuleError
+from swotvre_catalogs import CatalogError, GranuleWarning, MissingGranuleError, open_catalog
 from swotvre_catalogs.byte_ranges import ReplacedFileError
 from swotvre_catalogs.cube import MissingCubeError, build_cube, open_chunk_table, open_cube, select_swath
 from swotvre_catalogs.cube.errors import CubeError, DamagedFileError
@@ -249,3 +249,12 @@ def test_processes_index_what_one_does(entry, root, monkeypatch):
         for name in one.layout.variables:
             assert one.offsets[name].tolist() == other.offsets[name].tolist()
             assert one.sizes[name].tolist() == other.sizes[name].tolist()
+
+
+def test_a_datalake_that_is_reached_by_a_link_is_the_same(entry, root, tmp_path):
+    report = entry.build_cube()
+    (tmp_path / "link").symlink_to(root)
+    linked = open_catalog(tmp_path / "link")["l2_lr_ssh_basic"]
+    assert linked.datalake.address == str(root)
+    assert linked.cube().attrs == entry.cube().attrs
+    assert len(linked.index()) == report.files

@@ -18,7 +18,7 @@ EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expi
 
 
 class ExpiringStore(http.server.ThreadingHTTPServer):
-    """What an S3 server answers, until a number of ranges of netCDF files were given out; then the token has expired."""
+    """Answers as an S3 server until a number of ranges of netCDF files were given out: then the token has expired."""
 
     daemon_threads = True
     block_on_close = False
@@ -50,11 +50,13 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
         content = answer.read()
-        headers = {name: value for name, value in answer.getheaders() if name not in ("Connection", "Transfer-Encoding")}
+        headers = {
+            name: value for name, value in answer.getheaders() if name not in ("Connection", "Transfer-Encoding")
+        }
         connection.close()
         return self.answer(answer.status, headers, content)
 
-    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - as the base class wants
 
     def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response_only(status)

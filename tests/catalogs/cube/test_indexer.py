@@ -74,6 +74,55 @@ def test_what_changes_the_meaning_changes_the_signature(tmp_path, attribute, val
     assert signatures[0] != signatures[1]
 
 
+@pytest.mark.parametrize("kind", ["i4", "f8"])
+@pytest.mark.parametrize(
+    ("attribute", "values"),
+    [
+        ("scale_factor", (1e-3, 1e-4)),
+        ("scale_factor", (numpy.int64(5), 5.25)),
+        ("add_offset", (0.0, 5.0)),
+        ("_FillValue", (-2, -3)),
+        ("missing_value", (-2, -3)),
+        ("units", ("mm", "cm")),
+        ("calendar", ("standard", "360_day ")),
+        ("flag_meanings", ("good bad", "bad good")),
+        ("flag_masks", (numpy.array([1, 2], "i4"), numpy.array([2, 4], "i4"))),
+        ("flag_values", (numpy.array([5], "i8"), numpy.array([5, 0], "i4"))),
+        ("_Unsigned", ("true ", "false")),
+    ],
+)
+def test_a_value_that_changes_within_the_series_is_seen(tmp_path, attribute, values, kind):
+    """Also where the attribute is of the same length, and a file of the first kind comes again."""
+    found = []
+    indexer = Indexer()
+    for number in (0, 0, 1, 0, 1):
+        path = tmp_path / f"{len(found)}.nc"
+        with netCDF4.Dataset(path, "w") as file:
+            file.createDimension("num_lines", 4)
+            fill = values[number] if attribute == "_FillValue" else None
+            made = file.createVariable("height", kind, ("num_lines",), zlib=True, fill_value=fill)
+            made.comment = "many more attributes " * 40
+            for other in range(9):
+                made.setncattr(f"attribute_{other}", "HDF5 keeps more than eight elsewhere")
+            if attribute != "_FillValue":
+                made.setncattr(attribute, values[number])
+        found.append(indexer.index(path).layout.signature)
+        assert found[-1] == index_file(path).layout.signature
+    assert found[0] == found[1] == found[3] != found[2] == found[4]
+
+
+def test_a_variable_that_takes_the_place_of_a_dimension_is_seen(tmp_path):
+    indexer = Indexer()
+    for number in range(3):
+        with netCDF4.Dataset(tmp_path / f"{number}.nc", "w") as file:
+            file.createDimension("num_lines", 4)
+            file.createVariable("height", "i4", ("num_lines",))
+            if number == 1:
+                file.createVariable("num_lines", "f4", ("num_lines",))[:] = 1
+    found = [set(indexer.index(tmp_path / f"{number}.nc").layout.variables) for number in range(3)]
+    assert found == [{"height"}, {"height", "num_lines"}, {"height"}]
+
+
 def test_what_the_library_alone_can_read_is_not_direct(tmp_path):
     path = tmp_path / "other.nc"
     with h5py.File(path, "w") as file:

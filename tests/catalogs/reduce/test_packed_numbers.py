@@ -2,6 +2,7 @@
 
 import io
 from typing import Any
+from unittest import mock
 
 import h5py
 import numpy
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swotvre_catalogs.cube.indexer import index_file
+from swotvre_catalogs.reduce import kernels
 from swotvre_catalogs.reduce.cells import Cells, Totals
 from swotvre_catalogs.reduce.decoding import CorruptChunkError, Scratch, VariableDecoder, fletcher32
 from swotvre_catalogs.reduce.results import combined
@@ -62,12 +64,20 @@ def stored(array: Any, fill: Any, options: dict[str, Any], scale: float, offset:
     st.sampled_from([1.0, 1e-4, -0.5]),
     st.sampled_from([0.0, 10.0]),
     st.integers(0, 3),
+    st.sampled_from([0, kernels.FEW]),
 )
-def test_reductions_of_any_packed_numbers_are_those_of_numpy(drawn, scale, offset, first):
+def test_reductions_of_any_packed_numbers_are_those_of_numpy(drawn, scale, offset, first, few):
+    """By compiled loops as for large chunks, and without them as for a few numbers."""
+    with mock.patch.object(kernels, "FEW", few):
+        check_reductions(drawn, scale, offset, first)
+
+
+def check_reductions(drawn: Any, scale: float, offset: float, first: int) -> None:
     arrays, fill, options = drawn
     lines = len(arrays[0])
     first = min(first, lines - 1)
     cells: Cells | None = None
+    sums: Cells | None = None
     for array in arrays:
         data = stored(array, fill, options, scale, offset)
         indexed = index_file(io.BytesIO(data), path="drawn.nc")
@@ -76,8 +86,11 @@ def test_reductions_of_any_packed_numbers_are_those_of_numpy(drawn, scale, offse
         chunk = lambda n, data=data, o=offsets, s=sizes: data[o[n] : o[n] + s[n]]  # noqa: E731
         values = decoder.values(chunk, first, lines, Scratch(), "values")
         cells = cells or Cells(decoder.packing, lines, COLUMNS, squares=True, extremes=True)
-        cells.add(first, values, numpy.ones(values.size, "u1"))
+        sums = sums or Cells(decoder.packing, lines, COLUMNS, squares=False, extremes=False)
+        for one in (cells, sums):
+            one.add(first, values, numpy.ones(values.size, "u1"))
     assert cells is not None
+    assert sums is not None
 
     packed = numpy.stack(arrays)[:, first:]
     missing = numpy.isnan(packed) if packed.dtype.kind == "f" else numpy.zeros(packed.shape, bool)
@@ -93,6 +106,9 @@ def test_reductions_of_any_packed_numbers_are_those_of_numpy(drawn, scale, offse
             got = found[how][first:] if keep_lines else found[how]
             size = max(1.0, float(numpy.abs(decoded).max() if decoded.count() else 0))
             numpy.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * size)
+    alone = combined([sums.totals(keep_lines=False, keep_columns=False).moments()], ("mean", "count"))
+    for how in ("mean", "count"):
+        numpy.testing.assert_allclose(alone[how], found[how], rtol=1e-12)
 
 
 @given(st.binary(max_size=400))

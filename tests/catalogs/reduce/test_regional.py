@@ -4,9 +4,9 @@ import numpy
 import pytest
 
 from swotvre_catalogs.index.bbox import Box
-from swotvre_catalogs.reduce import ReductionError
+from swotvre_catalogs.reduce import ReductionError, kernels
 
-from .conftest import Stored, heights
+from .conftest import Stored, heights, pass_positions
 from .test_masks import across_the_antimeridian
 from .test_reductions import HOWS, assert_same, by_xarray
 
@@ -20,11 +20,35 @@ def masked(full_lake):
     return full_lake.by_xarray("ssha_karin_2").where(full_lake.by_xarray("ssha_karin_2_qual") == 0).where(inside[None])
 
 
-def test_series_gives_one_number_per_cycle(full_lake, masked):
+@pytest.mark.parametrize("few", [0, kernels.FEW])
+def test_series_gives_one_number_per_cycle(full_lake, masked, monkeypatch, few):
+    monkeypatch.setattr(kernels, "FEW", few)  # by compiled loops, and without them
     found = full_lake.entry().series("ssha_karin_2", BBOX, HOWS, quality="good")
     for how in HOWS:
         assert_same(found[how], by_xarray(masked, how, ("pass_number", "num_lines", "num_pixels")))
     assert found["time"].dt.month.values.tolist() == [1, 2, 3, 4]
+
+
+def test_series_of_every_variable_and_box_is_that_of_xarray(small_lake):
+    """One pass goes the other way: it crosses the box on other lines, and shares its cells with the others."""
+
+    def positions(number):
+        latitude, longitude = pass_positions(number)
+        return (latitude[::-1], longitude[::-1]) if number == 2 else (latitude, longitude)
+
+    for cycle in (1, 2):
+        for number in (1, 2, 3):
+            floats = Stored(heights(cycle + number) * 1.5, None, fill=None)
+            variables = {"height": Stored(heights(cycle * number)), "depth": floats}
+            small_lake.write(cycle, number, variables, positions=positions)
+    cube = small_lake.entry().cube()
+    for bbox in ((-180, -90, 180, 90), BBOX):
+        inside = Box.parse(bbox).contains(cube["longitude"].values, cube["latitude"].values)
+        for name in ("height", "depth"):
+            found = small_lake.entry().series(name, bbox, HOWS)
+            array = small_lake.by_xarray(name).where(inside[None])
+            for how in HOWS:
+                assert_same(found[how], by_xarray(array, how, ("pass_number", "num_lines", "num_pixels")))
 
 
 def test_series_by_pass_gives_every_crossing(full_lake, masked):

@@ -251,6 +251,28 @@ def test_flags_are_not_averaged_and_stay_exact() -> None:
     assert set(np.unique(image[np.isfinite(image)])) <= {2.0**31, 2.0**31 + 1, 2.0**31 + 2}
 
 
+def test_the_mean_of_cycles_is_of_no_time() -> None:
+    mean = one_pass()
+    del mean.attrs["cycle_number"]
+    assert plot(mean).look.title == "L2 LR SSH - Basic SSH, pass 14"
+
+
+def test_data_beside_the_map_leave_it_whole() -> None:
+    picture = plot(one_pass(), "ssha_karin_2", projection="south")
+    west, south, east, north = picture.pyramid.projection.limits
+    assert picture.look.view == pytest.approx((west, south, east, north))
+
+
+@pytest.mark.parametrize(
+    ("factor", "method"), [(1.0, "toFixed(5)"), (1e4, "toFixed(1)"), (1e8, "toFixed(0)"), (1e-5, "toExponential(4)")]
+)
+def test_the_pointer_shows_as_many_digits_as_the_colours_tell_apart(factor: float, method: str) -> None:
+    dataset = one_pass()
+    dataset["ssha_karin_2"].data *= factor
+    formatter = plot(dataset).figure().hover[0].formatters["@image"]
+    assert formatter.code == f'return value.{method} + " m"'
+
+
 def test_heights_over_land_do_not_take_the_colours() -> None:
     dataset = one_pass()
     dataset["ssha_karin_2"][100:120] = 800.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +69,25 @@ class Kernel:
     def interrupt(self) -> None:
         self.session.post(f"api/kernels/{self.id}/interrupt").raise_for_status()
 
-    def restart(self) -> None:
+    async def restart(self) -> None:
+        """Restart the kernel and connect anew, as JupyterLab does: what the old connection would bring may be lost."""
         self.session.post(f"api/kernels/{self.id}/restart").raise_for_status()
+        await self._disconnect()
+        await self.connect()
 
     async def close(self) -> None:
-        if self._channels is not None:
-            self._channels.close()
-            while await self._channels.read_message() is not None:
-                pass
+        await self._disconnect()
         self.session.close()
+
+    async def _disconnect(self) -> None:
+        if self._channels is None:
+            return
+        self._channels.close()
+        # After a failed test nobody may answer any more.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                while await self._channels.read_message() is not None:
+                    pass
 
 
 def start_session(hub: Any) -> None:
@@ -152,7 +164,7 @@ async def test_no_other_account_can_reach_a_kernel_and_it_can_be_interrupted_and
     check_ports(process)
     assert await kernel.run("import time; time.sleep(60)", kernel.interrupt) == ("", "KeyboardInterrupt")
 
-    kernel.restart()
+    await kernel.restart()
     printed, error = await kernel.run(WHERE)
     assert error == ""
     restarted = psutil.Process(int(printed.split()[0]))

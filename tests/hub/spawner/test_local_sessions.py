@@ -36,6 +36,21 @@ async def ended(spawner: LocalSpawner, seconds: float = 20) -> int:
     raise AssertionError(f"the session still runs after {seconds:g} s")
 
 
+async def test_whoever_sees_the_end_first_finds_it_told(make_spawner: SpawnerFactory) -> None:
+    spawner = make_spawner()
+    await spawner.start()
+    server = server_process(spawner)
+    supervisor = server.parent()
+    assert supervisor is not None
+    server.kill()
+    supervisor.wait(20)
+    looks = [asyncio.ensure_future(spawner.poll()) for _ in range(3)]
+    done, _ = await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+    assert {look.result() for look in done} == {-signal.SIGKILL}
+    assert "ended" in (spawner.last_end or "")
+    assert set(await asyncio.gather(*looks)) == {-signal.SIGKILL}
+
+
 @pytest.mark.parametrize("fork_server", [True, False])
 async def test_a_session_answers_with_what_its_size_says(
     make_spawner: SpawnerFactory, state: State, fork_server: bool
