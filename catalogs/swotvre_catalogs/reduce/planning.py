@@ -149,5 +149,6 @@ def most_files(plan: Plan) -> int:
     return max((len(task.rows) for task in plan.tasks), default=0)
 
 
-#: More files than this in one cell, and the sums of the kernels could overflow.
-MOST_FILES = kernels.MOST_FILES
+def most_files_allowed(plan: Plan) -> int:
+    """Return how many files a task may add up: with more, its sums could overflow in a cell, or over all cells."""
+    return min(kernels.MOST_FILES, 2**31 // max(plan.lines * plan.columns, 1))

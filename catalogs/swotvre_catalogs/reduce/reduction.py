@@ -20,7 +20,7 @@ from swotvre_catalogs.reduce.engine import carry_out
 from swotvre_catalogs.reduce.errors import FallbackNotice, ReductionError
 from swotvre_catalogs.reduce.fallback import carry_out_through_xarray
 from swotvre_catalogs.reduce.plan import CYCLE, LINES, PASS, Output, separate_passes
-from swotvre_catalogs.reduce.planning import MOST_FILES, Planned, most_files, plan_request
+from swotvre_catalogs.reduce.planning import Planned, most_files, most_files_allowed, plan_request
 from swotvre_catalogs.reduce.request import (
     Grouping,
     Over,
@@ -107,8 +107,8 @@ def compute(
     left_out: dict[str, None] = {}
     for numbers in separate_passes(outputs):
         plan = planned.for_outputs([outputs[number] for number in numbers])
-        if most_files(plan) > MOST_FILES:
-            raise ReductionError(f"{most_files(plan)} files in one cell are more than {MOST_FILES}; ask for less time")
+        if most_files(plan) > (allowed := most_files_allowed(plan)):
+            raise ReductionError(f"{most_files(plan)} files of one pass are more than {allowed}; ask for less time")
         results = Results(plan, len(grouping.labels), len(planned.passes))
         if cube is not None:
             carry_out_through_xarray(plan, results, cube, table, planned, request.where)

@@ -12,6 +12,7 @@ import imagecodecs
 import numba
 import numpy as np
 import obstore
+import s3fs
 import zarr
 from trial import Answer, Job
 
@@ -23,7 +24,7 @@ from swotvre_catalogs import Entry, open_catalog
 
 PRODUCT, VARIABLE = "l2_lr_ssh_basic", "ssha_karin_2"
 
-__all__ = ["dask", "icechunk", "imagecodecs", "numba", "obstore", "swotvre_catalogs", "zarr"]
+__all__ = ["dask", "icechunk", "imagecodecs", "numba", "obstore", "s3fs", "swotvre_catalogs", "zarr"]
 
 # imagecodecs imports a codec when it is first named, numba half of itself when it first compiles.
 _CODECS = imagecodecs.deflate_decode, imagecodecs.zlib_decode

@@ -15,7 +15,7 @@ from pathlib import Path
 from files import file_paths
 from trial import Job
 
-#: 2x2 degrees of the South Atlantic: four passes of a cycle cross it, two of the 28 of the smaller lakes.
+#: 2x2 degrees of the South Atlantic, which several passes of a cycle cross, one or two of the 28 of the smaller lakes.
 BOX = (-6.0, -34.0, -4.0, -32.0)
 BUCKET = "bench"
 _OPTIONS = {"key": "reader", "secret": "not-a-secret"}

@@ -12,7 +12,8 @@ from swotvre_catalogs import MissingGranuleError
 from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.errors import GranuleWarning
 from swotvre_catalogs.object_store import ReplacedFileError
-from swotvre_catalogs.reduce import reduce
+from swotvre_catalogs.reduce import kernels, reduce
+from swotvre_catalogs.reduce.errors import ReductionError
 
 from .conftest import FILL, SmallLake, Stored, heights
 from .test_reductions import assert_same
@@ -187,3 +188,13 @@ def test_file_that_the_cube_left_out_is_told(lake_of_three):
         found = entry.mean("ssha_karin_2")
     assert_same(found, lake_of_three.by_xarray("ssha_karin_2").mean())
     assert found.attrs["files"] == 5
+
+
+def test_more_files_than_the_sums_can_hold_are_refused(lake_of_three, monkeypatch):
+    entry = lake_of_three.entry()
+    expected = entry.mean("ssha_karin_2")
+    monkeypatch.setattr(kernels, "MOST_FILES", 2)
+    with pytest.raises(ReductionError, match="3 files of one pass are more than 2"):
+        entry.mean("ssha_karin_2")
+    monkeypatch.setattr(kernels, "MOST_FILES", 3)
+    assert entry.mean("ssha_karin_2") == expected
