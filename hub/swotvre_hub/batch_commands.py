@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import signal
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ RUNUSER = "/usr/sbin/runuser"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 #: Commands that run at once for users: a hundred starts at the same moment are no hundred processes.
 AT_ONCE = 8
+#: How often it is looked whether a command that has said all has ended.
+LOOK_SECONDS = 0.005
 
 
 class CommandRunner:
@@ -55,36 +58,103 @@ class CommandRunner:
             return await self._run([*prefix, *arguments], stdin, _environment(user_name))
 
     async def _run(self, arguments: list[str], stdin: str, environment: dict[str, str]) -> CommandResult:
+        given = stdin.encode()
+        out, err = _Output(), _Output()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment,
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise SchedulerUnavailableError(f"{arguments[0]} cannot be run: {error.strerror or error}") from error
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                out, err = await process.communicate(stdin.encode())
-        except TimeoutError as error:
-            await _end(process)
-            raise SchedulerUnavailableError(
-                f"{Path(_program(arguments)).name} did not answer within {self._timeout_seconds:g} s"
-            ) from error
-        except BaseException:
-            # Whoever waited was cancelled: nothing of ours is left behind.
-            await _end(process)
-            raise
+            process = _begin(arguments, given, out, err, environment)
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    printed, complained = await asyncio.gather(out.read(), err.read())
+                    exit_code = await _exit_code(process)
+            except TimeoutError as error:
+                await _end(process)
+                raise SchedulerUnavailableError(
+                    f"{Path(_program(arguments)).name} did not answer within {self._timeout_seconds:g} s"
+                ) from error
+            except BaseException:
+                # Whoever waited was cancelled: nothing of ours is left behind.
+                await _end(process)
+                raise
+        finally:
+            out.close()
+            err.close()
         return CommandResult(
             arguments,
-            process.returncode if process.returncode is not None else -1,
-            out.decode("utf-8", errors="replace"),
-            err.decode("utf-8", errors="replace"),
+            exit_code,
+            printed.decode("utf-8", errors="replace"),
+            complained.decode("utf-8", errors="replace"),
         )
+
+
+class _Output:
+    """A pipe that a command writes into."""
+
+    def __init__(self) -> None:
+        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
+
+    def is_given(self) -> None:
+        """The command has the end to write into; ours would keep the pipe open."""
+        os.close(self.write_end)
+        self.write_end = -1
+
+    async def read(self) -> bytes:
+        """Return all that is written, until nobody can write any more."""
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(self._read_end, "rb", buffering=0)
+        self._read_end = -1
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        except BaseException:
+            pipe.close()
+            raise
+        try:
+            return await reader.read()
+        finally:
+            transport.close()
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for end in (self._read_end, self.write_end):
+            if end >= 0:
+                os.close(end)
+        self._read_end = self.write_end = -1
+
+
+def _begin(
+    arguments: list[str], given: bytes, out: _Output, err: _Output, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command.
+
+    Not by asyncio: when a hub ends, it cancels every task, also those by which asyncio connects to a command that has
+    just begun, and then waits for that command in vain.
+    """
+    stdin = os.memfd_create("stdin")
+    try:
+        os.write(stdin, given)
+        os.lseek(stdin, 0, os.SEEK_SET)
+        return subprocess.Popen(
+            arguments,
+            stdin=stdin,
+            stdout=out.write_end,
+            stderr=err.write_end,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SchedulerUnavailableError(f"{arguments[0]} cannot be run: {error.strerror or error}") from error
+    finally:
+        os.close(stdin)
+        out.is_given()
+        err.is_given()
+
+
+async def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    """Return how a command ended that has said all: as a rule it is just ending."""
+    while (exit_code := process.poll()) is None:  # noqa: ASYNC110 - an ended process sets no event
+        await asyncio.sleep(LOOK_SECONDS)
+    return exit_code
 
 
 def prefix_for(user_name: str, account: str, uid: int) -> list[str]:
@@ -122,16 +192,11 @@ def _program(arguments: Sequence[str]) -> str:
     return arguments[min(after, len(arguments) - 1)]
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a command and what it started, also when it has ended itself."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
+    process.kill()
     with suppress(TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(2):
-            await process.wait()
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
+            await _exit_code(process)

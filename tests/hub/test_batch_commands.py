@@ -147,6 +147,20 @@ async def test_a_question_that_is_not_waited_for_any_more_leaves_no_process(mark
     assert all_gone(mark)
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_hub_can_end_at_any_moment_of_a_question(mark: str, turns: int) -> None:
+    others = asyncio.all_tasks()
+    task = asyncio.ensure_future(CommandRunner(60).run(["/bin/sh", "-c", "sleep 60; :", mark]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for one in asyncio.all_tasks() - others:  # as JupyterHub does, also those that asyncio made
+        one.cancel()
+    done, _ = await asyncio.wait([task], timeout=10)
+    assert done == {task}
+    assert task.cancelled()
+    assert all_gone(mark)
+
+
 async def test_a_hundred_starts_are_no_hundred_processes(mark: str) -> None:
     runner = CommandRunner(20)
     command = ["/bin/sh", "-c", "sleep 0.15; :", mark]
