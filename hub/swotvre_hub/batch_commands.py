@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -200,3 +201,6 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(2):
             await _exit_code(process)
+    if process.poll() is None:
+        # Nobody waits here any more; somebody has to take notice of its end, or it stays as a zombie.
+        threading.Thread(target=process.wait, name=f"end of {process.pid}", daemon=True).start()
