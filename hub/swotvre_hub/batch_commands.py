@@ -62,7 +62,10 @@ class CommandRunner:
         given = stdin.encode()
         out, err = _Output(), _Output()
         try:
-            process = _begin(arguments, given, out, err, environment)
+            try:
+                process = _begin(arguments, given, out, err, environment)
+            except OSError as error:
+                raise SchedulerUnavailableError(f"{arguments[0]} cannot be run: {error.strerror or error}") from error
             try:
                 async with asyncio.timeout(self._timeout_seconds):
                     printed, complained = await asyncio.gather(out.read(), err.read())
@@ -91,12 +94,17 @@ class _Output:
     """A pipe that a command writes into."""
 
     def __init__(self) -> None:
-        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
+        self._read_end = self._write_end = -1
+
+    def open(self) -> int:
+        """Make the pipe and return the end that a command writes into."""
+        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
+        return self._write_end
 
     def is_given(self) -> None:
         """The command has the end to write into; ours would keep the pipe open."""
-        os.close(self.write_end)
-        self.write_end = -1
+        os.close(self._write_end)
+        self._write_end = -1
 
     async def read(self) -> bytes:
         """Return all that is written, until nobody can write any more."""
@@ -116,10 +124,10 @@ class _Output:
 
     def close(self) -> None:
         """Close what is still open."""
-        for end in (self._read_end, self.write_end):
+        for end in (self._read_end, self._write_end):
             if end >= 0:
                 os.close(end)
-        self._read_end = self.write_end = -1
+        self._read_end = self._write_end = -1
 
 
 def _begin(
@@ -129,26 +137,25 @@ def _begin(
 
     Not by asyncio: when a hub ends, it cancels every task, also those by which asyncio connects to a command that has
     just begun, and then waits for that command in vain.
+
+    Raises:
+        OSError: when it cannot be run.
     """
-    stdin = os.memfd_create("stdin")
-    try:
-        os.write(stdin, given)
-        os.lseek(stdin, 0, os.SEEK_SET)
-        return subprocess.Popen(
+    with os.fdopen(os.memfd_create("stdin"), "wb+") as stdin:
+        stdin.write(given)
+        stdin.seek(0)
+        process = subprocess.Popen(
             arguments,
             stdin=stdin,
-            stdout=out.write_end,
-            stderr=err.write_end,
+            stdout=out.open(),
+            stderr=err.open(),
             env=environment,
             cwd="/",
             start_new_session=True,
         )
-    except OSError as error:
-        raise SchedulerUnavailableError(f"{arguments[0]} cannot be run: {error.strerror or error}") from error
-    finally:
-        os.close(stdin)
-        out.is_given()
-        err.is_given()
+    out.is_given()
+    err.is_given()
+    return process
 
 
 async def _exit_code(process: subprocess.Popen[bytes]) -> int:

@@ -205,7 +205,7 @@ def test_features_are_not_arrays(catalog):
 
 def test_what_is_opened_has_the_operators_of_a_swath(lake):
     code = (
-        "import sys; from swotvre_catalogs import open_catalog; "
+        "from swotvre_catalogs import open_catalog; "
         f"print(open_catalog({str(lake)!r})['l2_lr_ssh_expert'](cycle_number=1, pass_number=14).to_dask().swot)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

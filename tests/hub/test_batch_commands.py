@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pwd
+import resource
 import secrets
 import subprocess
 import sys
@@ -108,6 +109,23 @@ async def test_a_program_that_cannot_be_run_is_a_scheduler_that_does_not_answer(
         program.write_text("#!/bin/sh\n")
     with pytest.raises(SchedulerUnavailableError, match=r"qstat cannot be run: \w+"):
         await CommandRunner(5).run([str(program)])
+
+
+@pytest.mark.parametrize("spare", range(5))
+async def test_a_hub_without_free_descriptors_says_so_and_keeps_none(spare: int) -> None:
+    await CommandRunner(5).run(["/bin/true"])
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = next(number for number in range(1024) if str(number) not in before)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + spare, limits[1]))
+    try:
+        # Needed are standard input, and two ends for each of the outputs.
+        with pytest.raises(SchedulerUnavailableError, match="true cannot be run: Too many open files"):
+            await CommandRunner(5).run(["/bin/true"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (await CommandRunner(5).run(["/bin/true"])).exit_code == 0
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 # -- nothing is left -------------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class Indexer:
             if isinstance(source, str | os.PathLike):
                 with open(source, "rb", buffering=0) as file:  # noqa: PTH123  called for every file of a product
                     status = os.fstat(file.fileno())
-                    opened = h5f.open(os.fsencode(source), h5f.ACC_RDONLY, fapl=_access())
+                    opened = h5f.open(os.fsencode(source), h5f.ACC_RDONLY, fapl=file_access())
                     return self._index(opened, file, called, status.st_size, status.st_mtime_ns, etag)
             size = source.seek(0, os.SEEK_END) if size_bytes is None else size_bytes
             with h5py.File(source, "r") as handle:
@@ -158,7 +158,8 @@ def index_file(
 
 
 @cache
-def _access() -> Any:
+def file_access() -> Any:
+    """Return how a file is opened: whatever is still open in it is closed with it."""
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     return access

@@ -14,8 +14,9 @@ from typing import IO, Any
 import h5py
 import numpy
 import shapely
-from h5py import h5f, h5p
+from h5py import h5f
 
+from swotvre_catalogs.cube.indexer import file_access
 from swotvre_catalogs.index.footprint import bounds_box, points_box
 from swotvre_catalogs.index.positions import Positions, fingerprint
 
@@ -78,7 +79,7 @@ def _inspect_hdf5(
     source: str | IO[bytes], raw: IO[bytes], known: MutableMapping[int, bytes | None], wants_times: bool
 ) -> Inspection:
     if isinstance(source, str):
-        file = h5f.open(os.fsencode(source), h5f.ACC_RDONLY, fapl=_access())
+        file = h5f.open(os.fsencode(source), h5f.ACC_RDONLY, fapl=file_access())
     else:
         file = h5py.File(source, "r").id
     try:
@@ -93,13 +94,6 @@ def _inspect_hdf5(
     finally:
         file.close()
     return Inspection("ok", "", geometry, found, begin, end)
-
-
-def _access() -> Any:
-    # Whatever is still open in the file is closed with it.
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    return access
 
 
 def _inspect_classic(raw: IO[bytes]) -> Inspection:

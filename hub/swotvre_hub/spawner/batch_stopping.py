@@ -29,8 +29,8 @@ class EndingJob(KeptJob):
         job = self._job
         if self._is_starting:
             return None  # whoever starts it notices itself, and knows more
-        if self._noting is not None:
-            return await asyncio.shield(self._noting)  # another look has found the end
+        if (noted := await self._noted_end()) is not None:
+            return noted
         if job is None:
             return 0
         if not job.job_id:
@@ -60,8 +60,7 @@ class EndingJob(KeptJob):
         self.note_stop_request()
         if self._submission is not None:
             await asyncio.wait([self._submission])
-        if self._noting is not None:
-            await asyncio.shield(self._noting)
+        await self._noted_end()
         job = self._job
         if job is None:
             return
@@ -103,8 +102,8 @@ class EndingJob(KeptJob):
 
     async def _note_end(self, job: BatchJob, job_end: JobEnd) -> int:
         """Keep how the session ended; return its exit status."""
-        if self._noting is not None:
-            return await asyncio.shield(self._noting)
+        if (noted := await self._noted_end()) is not None:
+            return noted
         if self._job is None or self._job.session_id != job.session_id:
             return 0
         self._job = None

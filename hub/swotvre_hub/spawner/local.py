@@ -98,8 +98,8 @@ class LocalSpawner(SessionMixin, Spawner):
 
     async def poll(self) -> int | None:
         """Return None while the session runs, else its exit status, once its end is noted."""
-        if self._noting is not None:
-            return await asyncio.shield(self._noting)  # another look has found the end
+        if (noted := await self._noted_end()) is not None:
+            return noted
         if self._session is None:
             return 0
         if self._session.process.is_alive():
@@ -111,8 +111,7 @@ class LocalSpawner(SessionMixin, Spawner):
         self.note_stop_request()
         session = self._session
         if session is None:
-            if self._noting is not None:
-                await asyncio.shield(self._noting)
+            await self._noted_end()
             return
         if session.process.send(signal.SIGKILL if now else signal.SIGTERM):
             # The supervisor kills by itself what has not ended after its grace.
@@ -121,8 +120,7 @@ class LocalSpawner(SessionMixin, Spawner):
             await self._wait_for_end(session, 5)
         if self._session is session:
             await self._note_end(session, SessionEnd("stopped", -signal.SIGKILL, 0, datetime.now(UTC)))
-        elif self._noting is not None:
-            await asyncio.shield(self._noting)
+        await self._noted_end()
 
     async def get_url(self) -> str:
         """Return where the session is, also when the hub was killed before it could write that down."""

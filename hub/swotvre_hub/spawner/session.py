@@ -146,6 +146,10 @@ class SessionMixin(LoggingConfigurable):
         self._noting.add_done_callback(self._end_is_noted)
         return await asyncio.shield(self._noting)
 
+    async def _noted_end(self) -> int | None:
+        """Return the exit status of an end that another look has found, once it is kept; None: there is none."""
+        return None if self._noting is None else await asyncio.shield(self._noting)
+
     def _end_is_noted(self, noting: asyncio.Task[int]) -> None:
         self._noting = None
         if not noting.cancelled():

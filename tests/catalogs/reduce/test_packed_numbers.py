@@ -1,6 +1,7 @@
 """Any packed numbers that HDF5 can hold give what numpy makes of the decoded values."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ from swotvre_catalogs.cube.indexer import index_file
 from swotvre_catalogs.reduce import kernels
 from swotvre_catalogs.reduce.cells import Cells, Totals
 from swotvre_catalogs.reduce.decoding import CorruptChunkError, Scratch, VariableDecoder, fletcher32
+from swotvre_catalogs.reduce.planning import most_files_allowed
 from swotvre_catalogs.reduce.results import combined
 
 COLUMNS = 5
@@ -167,3 +169,14 @@ def test_totals_can_be_added_in_any_parts(parts, as_floats):
             assert found[how] == pytest.approx(getattr(numpy, how)(every), rel=1e-12, abs=size)
     else:
         assert all(numpy.isnan(found[how]) for how in ("mean", "std", "min", "max"))
+
+
+def test_as_many_files_as_are_allowed_are_added_up_exactly():
+    """Every number the largest there is: with one file more, the sum over all cells would not be the right one."""
+    cells, largest = 70_000, 2**32 - 1
+    allowed = most_files_allowed(SimpleNamespace(lines=1000, columns=70))
+    for files, is_exact in ((allowed, True), (allowed + 1, False)):
+        sums = numpy.full(cells, (files << kernels.COUNT_SHIFT) + files * largest, "u8")
+        count, total = kernels.total_sums(sums)
+        assert count == cells * files
+        assert (total == cells * files * largest) is is_exact
