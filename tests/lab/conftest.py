@@ -74,6 +74,13 @@ class Kernel:
                     return int(path.parent.name)
         raise ProcessLookupError(self.kernel_id)
 
+    def is_alive(self) -> bool:
+        """Return whether the kernel has a process."""
+        try:
+            return self.pid() > 0
+        except ProcessLookupError:
+            return False
+
     def state(self) -> str:
         return str(self.server.request("GET", self.path).raise_for_status().json()["execution_state"])
 

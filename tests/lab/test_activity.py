@@ -99,3 +99,15 @@ def test_server_itself_reports_a_busy_kernel_as_active(server, kernel):
 def test_kernel_that_dies_while_busy_leaves_the_session_idle(server, kernel):
     kernel.execute("import os, time; time.sleep(2); os._exit(1)", wait=False)
     server.wait_for("no kernel is busy", lambda: server.session()["busy_kernels"] == 0, seconds=60)
+
+
+def test_kernel_that_died_and_was_started_again_is_still_watched(server, kernel):
+    dead = kernel.pid()
+    kernel.execute("import os, time; time.sleep(0.5); os._exit(1)", wait=False)
+    server.wait_for("the kernel was started again", lambda: kernel.is_alive() and kernel.pid() != dead)
+    kernel.execute("1")
+    assert server.session()["busy_kernels"] == 0
+    kernel.execute("import time; time.sleep(600)", wait=False)
+    server.wait_for("the kernel is busy", lambda: server.session()["busy_kernels"] == 1, seconds=10)
+    server.request("POST", f"{kernel.path}/interrupt")
+    server.wait_for("the kernel is idle again", lambda: server.session()["busy_kernels"] == 0)

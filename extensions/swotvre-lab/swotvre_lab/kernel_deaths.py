@@ -20,11 +20,10 @@ from typing import Any
 from jupyter_core.utils import ensure_async
 from tornado.ioloop import IOLoop, PeriodicCallback
 
+from swotvre_lab.activity import KERNEL_ACTIONS
 from swotvre_lab.linux import memory_cgroup
 from swotvre_lab.supervisor import KERNEL_DEATHS_VARIABLE, count_memory_kills
 
-#: The schema of the events with which Jupyter Server tells that a kernel was started.
-KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
 #: So many deaths are kept, the newest.
 KEPT_DEATHS = 10
 #: Seconds between two looks at the number of killed processes.
