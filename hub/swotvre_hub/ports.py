@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,15 +86,38 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ``count`` ports of loopback that nobody listens on."""
-    probes = [socket.socket() for _ in range(count)]
+    """Return ``count`` ports of loopback that nobody listens on, nor takes by chance while its owner is restarted.
+
+    Linux takes the port of an outgoing connection from a range of its own (``ip_local_port_range``): they are chosen
+    below it, where there is room.
+    """
+    quiet = _quiet_ports()
+    candidates = [*random.sample(quiet, len(quiet)), *[0] * count]
+    probes: list[socket.socket] = []
     try:
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
+        for port in candidates:
+            if len(probes) == count:
+                break
+            probe = socket.socket()
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                probe.close()
+            else:
+                probes.append(probe)
         return [probe.getsockname()[1] for probe in probes]
     finally:
         for probe in probes:
             probe.close()
+
+
+def _quiet_ports() -> range:
+    """Return the ports from 10000 on that Linux gives to nobody by itself."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 32768
+    return range(10000, first)
 
 
 def _holder(port: int) -> str:

@@ -7,7 +7,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import pytest
 import yaml
 from cluster import BatchCluster
 
+from swotvre_hub.ports import free_ports
 from swotvre_hub.settings import read_defaults
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ class BatchHub:
     external_proxy: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self.port, hub_port, first = _free_port(), _free_port(), 20000 + (os.getpid() * 37) % 30000
+        (self.port, hub_port), first = free_ports(2), 40000 + (os.getpid() * 37) % 20000
         self.state = self.folder / ".vre"
         self.state.mkdir(mode=0o711, parents=True, exist_ok=True)
         installed = Path(os.environ.get("SWOTVRE_TEST_STATE", CHECKOUT / ".vre"))
@@ -349,10 +349,3 @@ def batch_hub(cluster: BatchCluster, lab: Path, **options: Any) -> Iterator[Batc
     finally:
         hub.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

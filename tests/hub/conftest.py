@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
+from swotvre_hub.ports import free_ports
 
 CONFIGURATION = """
 c.JupyterHub.bind_url = {bind_url!r}
@@ -112,14 +113,14 @@ def start_shared_hub(
 ) -> Iterator[Callable[..., RunningHub]]:
     """Start a hub that the tests of one module share, each as users of its own."""
     with _hubs(tmp_path_factory.mktemp("hub"), proxy_command) as start:
-        yield lambda block: start(_free_port(), block)
+        yield lambda block: start(free_ports(1)[0], block)
 
 
 @contextmanager
 def _hubs(folder: Path, proxy: list[str]) -> Iterator[Callable[[int, str], RunningHub]]:
     started: list[RunningHub] = []
     # The same at each start, as those of an installation: a session that outlives its hub finds the next one there.
-    hub_port = _free_port()
+    hub_port = free_ports(1)[0]
 
     def start(port: int, block: str) -> RunningHub:
         hub = _start(folder, proxy, port, hub_port, block)
@@ -137,14 +138,7 @@ def _hubs(folder: Path, proxy: list[str]) -> Iterator[Callable[[int, str], Runni
 @pytest.fixture
 def free_port() -> int:
     """Return a TCP port that nobody listens on."""
-    return _free_port()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def _start(folder: Path, proxy: list[str], port: int, hub_port: int, block: str) -> RunningHub:
@@ -159,7 +153,7 @@ def _start(folder: Path, proxy: list[str], port: int, hub_port: int, block: str)
             database=str(folder / "hub.sqlite"),
             cookie_secret=str(folder / "cookie_secret"),
             proxy=proxy,
-            proxy_api_url=f"http://127.0.0.1:{_free_port()}",
+            proxy_api_url=f"http://127.0.0.1:{free_ports(1)[0]}",
             proxy_pid=str(folder / "proxy.pid"),
             homes=str(folder / "homes"),
             password=password,

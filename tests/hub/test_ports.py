@@ -34,6 +34,14 @@ def test_a_free_port_is_fine() -> None:
     ensure_port_is_free("127.0.0.1", free_ports(1)[0])
 
 
+def test_free_ports_are_none_that_linux_gives_to_outgoing_connections() -> None:
+    """A hub that is away for a moment finds its port again, however many connections are made meanwhile."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert all(10000 <= port < first for port in ports)
+
+
 def test_internal_ports_stay_the_same(state: State) -> None:
     ports = internal_ports(state)
     assert internal_ports(state) == ports == recorded_ports(state)

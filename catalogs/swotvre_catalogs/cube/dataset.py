@@ -14,7 +14,7 @@ from swotvre_catalogs.cube.swath_array import SwathArray, TableSource
 from swotvre_catalogs.cube.versions import CubeVersion
 
 #: Size of a Dask block of decoded values: all cycles of one pass, or of some passes, up to this.
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 32 * 2**20
 
 
 def open_dataset(opened: CubeVersion, table: ChunkTable) -> xarray.Dataset:
