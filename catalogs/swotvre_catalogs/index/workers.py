@@ -25,8 +25,8 @@ from swotvre_catalogs.index.scanning import ListedFile, ScannedBounds, Scanner
 #: Files that a worker looks into before it hands over what it found.
 BATCH = 250
 
-#: Fewer files than this are not worth the start of other processes: if their positions are new, or known.
-_FEW, _FEW_KNOWN = 400, 1000
+#: Fewer files than this are not worth the start of other processes.
+_FEW = 400
 
 _BLOCK_BYTES = 1 << 20
 
@@ -61,11 +61,6 @@ class Inspector:
         self._known = dict(known)
         self._checksums = checksums
         self._scanner = scanner
-
-    @property
-    def knows_positions(self) -> bool:
-        """Tell whether positions of the product's files were read before: those of new files are often the same."""
-        return self._scanner is not None and bool(self._known)
 
     def inspect(self, files: Iterable[ListedFile]) -> Inspected:
         """Return what is known of files; nothing about their content is an error."""
@@ -144,7 +139,7 @@ class Inspector:
 def inspect_all(inspector: Inspector, files: Sequence[ListedFile], jobs: int) -> Iterator[Inspected]:
     """Look into the files, some at a time; the order is not theirs."""
     batches = list(_batches(files))
-    if jobs <= 1 or len(files) < (_FEW_KNOWN if inspector.knows_positions else _FEW):
+    if jobs <= 1 or len(files) < _FEW:
         for batch in batches:
             yield inspector.inspect(batch)
         return
