@@ -219,7 +219,7 @@ class RecordedPbsCluster:
             self._control("clear_fault", name=name)
 
     def _fill(self, ids: list[str]) -> bool:
-        """Submit jobs for the cores that are free now; return whether no core is free.
+        """Submit jobs for the cores that are free now; return whether none is, and none will be in a moment.
 
         A job that still waits after a moment lost its cores to another one: it is deleted, the next look counts anew.
         """
@@ -236,7 +236,7 @@ class RecordedPbsCluster:
             time.sleep(0.02)
         if waiting:
             self._control("delete", job_ids=waiting)
-        return not new
+        return not new and "E" not in self.job_states().values()
 
     def _submit_filling(self, select: str) -> str:
         """Submit a job that holds its cores, as another account where that is possible."""

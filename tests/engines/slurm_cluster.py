@@ -80,6 +80,9 @@ class SlurmCluster:
     def filled(self) -> Iterator[str]:
         """Have root's jobs take all cores of all nodes for as long as the context lasts."""
         jobs: list[str] = []
+        # A job that is ending holds cores that are free a moment later.
+        ending = ("squeue", "--noheader", "--all", "--states=COMPLETING", "--format=%i")
+        wait_until(lambda: not self.ask(*ending).strip(), "ending jobs to be over", 30)
         try:
             idle = {name: int(self._node_field(name, "%C").split("/")[1]) for name in self.node_names}
             jobs.extend(self._submit_filler(name, cores) for name, cores in idle.items() if cores)
