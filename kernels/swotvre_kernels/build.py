@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from swotvre_kernels.bytecode import find_twin, take_bytecode
 from swotvre_kernels.commands import clean_environment, run_logged
 from swotvre_kernels.definitions import ENVIRONMENTS, find_environment
+from swotvre_kernels.drift import Files, digest_files, find_drift, unlike_records, write_listing
 from swotvre_kernels.errors import InstallError, NoSpaceError, PrefixError
 from swotvre_kernels.identity import build_identity
 from swotvre_kernels.install import (
@@ -98,14 +99,14 @@ def build_kernel(
     """
     plan = _plan(name, environments, project, python)
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - a link to the prefix is kept: it may be the stable name
-    found = find_build(name, plan.identity, prefix)
+    found = find_build(name, plan.identity, prefix, progress)
     if found and active_environment(name, prefix) == found.path:
         progress(f"{found.path.name} is built and verified", 1.0)
         return found
     make_prefix(prefix)
     with locked(prefix, progress) as hold:
         remove_leftovers(prefix, progress)
-        found = find_build(name, plan.identity, prefix)
+        found = find_build(name, plan.identity, prefix, progress)
         if found is None:
             require_space(prefix, plan.definition.space_gib)
             found = _build(plan, _free_version(plan.definition, prefix), prefix, hold, progress)
@@ -114,12 +115,19 @@ def build_kernel(
     return found
 
 
-def find_build(name: str, identity: str, prefix: Path) -> KernelBuild | None:
-    """Return the whole, verified environment of this identity below ``prefix``, or None."""
+def find_build(name: str, identity: str, prefix: Path, progress: Progress) -> KernelBuild | None:
+    """Return the whole, verified environment of this identity below ``prefix``, or None.
+
+    One with changed files is passed over. Only files whose size or modification time differs are read here: that is
+    quick. ``swot-vre kernels verify`` reads all.
+    """
     for path in sorted(prefix.glob(f"{name}-*"), reverse=True):
         manifest = Manifest.read(path)
         whole = manifest and not marker_of(path).exists() and environment_python(path).exists()
         if manifest and whole and manifest.name == name and manifest.identity == identity:
+            if drift := find_drift(path, manifest, read_all=False):
+                progress(f"{path.name} is not what was installed: {drift[0]} ({len(drift)} files in all)", 0.0)
+                continue
             return KernelBuild(path, manifest, reused=True)
     return None
 
@@ -147,7 +155,7 @@ def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progres
     seconds: dict[str, float] = {}
     try:
         write_marker(environment)
-        _install(plan, environment, hold, progress, seconds)
+        files = _install(plan, environment, hold, progress, seconds)
         with _measured(seconds, "verify"):
             verify_environment(
                 environment,
@@ -156,7 +164,7 @@ def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progres
                 executed=prefix / LOG_FOLDER / f"{environment.name}-smoke.ipynb",
                 progress=lambda part: progress("Verifying: imports and smoke notebook", 0.62 + 0.37 * part),
             )
-        manifest = _finish(plan, version, environment, seconds)
+        manifest = _finish(plan, version, environment, files, seconds)
     except BaseException as error:
         remove_environment(environment)
         if isinstance(error, OSError):
@@ -166,7 +174,8 @@ def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progres
     return KernelBuild(environment, manifest, reused=False)
 
 
-def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seconds: dict[str, float]) -> None:
+def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seconds: dict[str, float]) -> Files:
+    """Make and fill ``environment``; return the files that the lock put there."""
     log = environment.parent / LOG_FOLDER / f"{environment.name}.log"
     log.unlink(missing_ok=True)
     uv = find_uv()
@@ -177,16 +186,20 @@ def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seco
         run_logged(command, log, hold=hold, what="the environment cannot be made")
 
     with _measured(seconds, "install and compile"):
-        _install_lock(plan, environment, log, hold, progress)
+        install = _install_lock(plan, environment, log, hold, progress)
+    with _measured(seconds, "digest"):
+        files = _digest_installed(environment, install, progress)
     if plan.project:
         progress(f"Installing swot-vre {plan.project.version}", 0.60)
         with _measured(seconds, "project"):
             _install_project(plan.project, environment, log, hold)
     # No package can be added, replaced or removed by accident; files are links into uv's cache, hence left alone.
     set_folders_writable(environment / "lib", writable=False)
+    return files
 
 
-def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress: Progress) -> None:
+def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress: Progress) -> Callable[..., None]:
+    """Install the lock; return what installs it once more with other options of uv."""
     lock = plan.folder / LOCK_FILE
     twin = find_twin(plan.definition.name, lock.read_bytes(), plan.interpreter, environment.parent)
 
@@ -202,13 +215,31 @@ def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress
 
     if twin is None:
         install("--compile-bytecode")
-        return
+        return install
     install()
     progress(f"Taking the bytecode of {twin.name}", 0.2)
     taken, left = take_bytecode(twin, environment)
     if left or not taken:
         # The files were copied with new times: nothing of the twin fits.
         install("--reinstall", "--compile-bytecode")
+    return install
+
+
+def _digest_installed(environment: Path, install: Callable[..., None], progress: Progress) -> Files:
+    """Return the files of ``environment``; a package with others than its RECORD says is first installed anew.
+
+    Files are links into uv's cache: whoever edits one in a kernel edits it in the cache, and in the next kernel too.
+    """
+    progress("Checking the installed files", 0.60)
+    files = digest_files(environment)
+    damaged = unlike_records(environment, files)
+    if damaged:
+        names = sorted({package.rpartition(" ")[0] for package in damaged.values()})
+        progress(f"Installing anew, past uv's cache: {', '.join(names)}", 0.60)
+        install("--no-cache", "--compile-bytecode", *(f"--reinstall-package={name}" for name in names))
+        # From the wheel whose hash the lock holds: what is there now is right, whatever its RECORD says.
+        files = digest_files(environment)
+    return files
 
 
 def _install_project(project: Project, environment: Path, log: Path, hold: int) -> None:
@@ -236,7 +267,7 @@ def _install_project(project: Project, environment: Path, log: Path, hold: int) 
     remove_tree(wheels)
 
 
-def _finish(plan: _Plan, version: str, environment: Path, seconds: dict[str, float]) -> Manifest:
+def _finish(plan: _Plan, version: str, environment: Path, files: Files, seconds: dict[str, float]) -> Manifest:
     copy = environment / DEFINITION_COPY
     copy.mkdir(parents=True)
     for path in plan.folder.iterdir():
@@ -258,6 +289,7 @@ def _finish(plan: _Plan, version: str, environment: Path, seconds: dict[str, flo
         packages=_packages(environment),
         size_bytes=_size_bytes(environment),
         seconds={phase: round(value, 1) for phase, value in seconds.items()},
+        installed_sha256=write_listing(environment, digest_files(environment, files)),
     )
     write_manifest(environment, manifest)
     return manifest

@@ -49,3 +49,7 @@ class VerificationError(KernelError):
 
 class ActiveKernelError(KernelError):
     """The kernel is the one that new sessions start."""
+
+
+class RollbackError(KernelError):
+    """No older version of the kernel can be gone back to."""

@@ -19,16 +19,16 @@ from swotvre_kernels.models import DEFINITION_FILE, LOCK_FILE, EnvironmentDefini
 _PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]+?))?\s*\\?$"
 )
-_HASH = re.compile(r"^--hash=sha256:[0-9a-f]{64}\s*\\?$")
+_HASH = re.compile(r"^--hash=sha256:(?P<sha256>[0-9a-f]{64})\s*\\?$")
 
 
 class Pin(NamedTuple):
-    """One line of a lock: a distribution, its version, where it applies, and how many files are known by hash."""
+    """One line of a lock: a distribution, its version, where it applies, and the hashes of its files."""
 
     name: str
     version: str
     marker: str | None
-    hashes: int
+    sha256: tuple[str, ...]
 
 
 def parse_lock(text: str) -> list[Pin]:
@@ -43,13 +43,13 @@ def parse_lock(text: str) -> list[Pin]:
         if not line or line.startswith("#"):
             continue
         if pin := _PIN.match(line):
-            pins.append(Pin(canonicalize_name(pin["name"]), pin["version"], pin["marker"], 0))
-        elif pins and _HASH.match(line):
-            pins[-1] = pins[-1]._replace(hashes=pins[-1].hashes + 1)
+            pins.append(Pin(canonicalize_name(pin["name"]), pin["version"], pin["marker"], ()))
+        elif pins and (found := _HASH.match(line)):
+            pins[-1] = pins[-1]._replace(sha256=(*pins[-1].sha256, found["sha256"]))
         else:
             raise LockError(f"line {number} of the lock: expected 'name==version' or '--hash=sha256:...', got {line!r}")
     for pin_ in pins:
-        if not pin_.hashes:
+        if not pin_.sha256:
             raise LockError(f"the lock has no hash for {pin_.name}=={pin_.version}")
     return pins
 

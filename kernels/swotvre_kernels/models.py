@@ -78,6 +78,8 @@ class Manifest(BaseModel, frozen=True, extra="ignore"):
     size_bytes: int
     #: Wall time of each phase of the build in seconds.
     seconds: dict[str, float]
+    #: SHA-256 of the list of installed files (see :mod:`swotvre_kernels.drift`); None for a kernel built before.
+    installed_sha256: str | None = None
 
     @classmethod
     def read(cls, environment: Path) -> Self | None:

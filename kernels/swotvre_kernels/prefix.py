@@ -142,7 +142,7 @@ def require_space(prefix: Path, space_gib: float) -> None:
     if free_gib < space_gib:
         raise NoSpaceError(
             f"the kernel needs {space_gib:.1f} GiB free in {prefix}, found {free_gib:.1f} GiB; free some space (old "
-            "kernels: swot-vre kernels list, swot-vre kernels remove) or choose another folder with --prefix"
+            "kernels: swot-vre kernels prune) or choose another folder with --prefix"
         )
 
 

@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from swotvre_kernels.errors import ActiveKernelError, UnknownKernelError, VerificationError
+from swotvre_kernels.drift import find_drift, in_words, unlike_lock
+from swotvre_kernels.errors import ActiveKernelError, KernelError, UnknownKernelError, VerificationError
 from swotvre_kernels.install import (
     DEFINITION_COPY,
     KERNELS,
@@ -76,21 +77,36 @@ def verify_kernel(kernel: InstalledKernel, *, progress: Callable[[float], None] 
     """Verify an installed kernel by the definition that it was built from; return its manifest with the new time.
 
     Raises:
-        VerificationError: it is not whole or does not work; the message says what fails.
+        VerificationError: it is not whole, not what was installed, or does not work; the message says what fails.
     """
     if kernel.manifest is None or kernel.state in {KernelState.BROKEN, KernelState.BUILDING}:
         raise VerificationError(f"{kernel.path.name} is {kernel.state}: {_why(kernel.path)}")
     folder = kernel.path / DEFINITION_COPY
-    verify_environment(
-        kernel.path,
-        folder,
-        read_definition(folder),
-        executed=kernel.path.parent / LOG_FOLDER / f"{kernel.path.name}-smoke.ipynb",
-        progress=progress,
-    )
+    faults = [drift] if (drift := describe_drift(kernel, lambda part: progress(0.5 * part))) else []
+    try:
+        verify_environment(
+            kernel.path,
+            folder,
+            read_definition(folder),
+            executed=kernel.path.parent / LOG_FOLDER / f"{kernel.path.name}-smoke.ipynb",
+            progress=lambda part: progress(0.5 + 0.5 * part),
+        )
+    except KernelError as error:
+        faults.append(str(error))
+    if faults:
+        raise VerificationError("\n".join(faults))
     manifest = kernel.manifest.model_copy(update={"verified_at": datetime.now(UTC).replace(microsecond=0)})
     write_manifest(kernel.path, manifest)
     return manifest
+
+
+def describe_drift(kernel: InstalledKernel, done: Callable[[float], None] = lambda part: None) -> str:
+    """Return, in words, where the files and packages of ``kernel`` are not those installed; empty when they are."""
+    if kernel.manifest is None:
+        return f"{kernel.path.name} is {kernel.state}: {_why(kernel.path)}"
+    changes = find_drift(kernel.path, kernel.manifest, done=done)
+    packages = unlike_lock(kernel.path, kernel.manifest)
+    return in_words(kernel.path.name, changes, packages, kernel.manifest.name) if changes or packages else ""
 
 
 def remove_kernel(name: str, prefix: Path, *, force: bool = False, progress: Progress = lambda s, f: None) -> Path:

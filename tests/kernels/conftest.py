@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from swotvre_kernels.build import KernelBuild, build_kernel
 from swotvre_kernels.lock import write_lock
 from swotvre_kernels.models import DEFINITION_FILE, read_definition
+from swotvre_kernels.prefix import set_folders_writable
 
 TINY = """
 name = "tiny"
@@ -37,6 +39,14 @@ def write_notebook(folder: Path, *cells: str) -> None:
     nbformat.write(notebook, folder / "smoke.ipynb")
 
 
+def copy_prefix(source: Path, target: Path) -> Path:
+    """Copy kernels; what is a link into uv's cache becomes a file of its own."""
+    # A program: shutil takes four times as long.
+    subprocess.run(["cp", "-R", "-P", "--preserve=mode,timestamps", source, target], check=True)
+    set_folders_writable(target, writable=True)
+    return target
+
+
 @pytest.fixture(scope="session")
 def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of definitions with the kernel ``tiny``, locked."""
@@ -55,6 +65,30 @@ def built_once(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     """A prefix with ``tiny`` built in it; for tests that only look."""
     prefix = tmp_path_factory.mktemp("built")
     return prefix, build_kernel("tiny", prefix, environments=tiny_source)
+
+
+@pytest.fixture
+def copied(built_once: tuple[Path, KernelBuild], tmp_path: Path) -> Path:
+    """A prefix with a copy of ``tiny``: its files are no links into uv's cache, a test may write into them."""
+    return copy_prefix(built_once[0], tmp_path / "copied")
+
+
+@pytest.fixture(scope="session")
+def built_twice(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prefix with two versions of ``tiny``, the second active; for :func:`versions`."""
+    folder = tmp_path_factory.mktemp("twice")
+    environments = Path(shutil.copytree(tiny_source, folder / "definitions"))
+    build_kernel("tiny", folder / "kernels", environments=environments)
+    path = environments / "tiny" / DEFINITION_FILE
+    path.write_text(path.read_text() + 'SECOND = "added"\n')
+    build_kernel("tiny", folder / "kernels", environments=environments)
+    return folder / "kernels"
+
+
+@pytest.fixture
+def versions(built_twice: Path, tmp_path: Path) -> Path:
+    """A copy of a prefix with ``tiny-2026.11`` and the active ``tiny-2026.11.1``."""
+    return copy_prefix(built_twice, tmp_path / "versions")
 
 
 @pytest.fixture

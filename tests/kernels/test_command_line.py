@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from swotvre_hub.cli import kernels
 from swotvre_kernels.build import KernelBuild
 from swotvre_kernels.errors import ActiveKernelError, UnknownKernelError
+from swotvre_kernels.install import active_environment
+from swotvre_kernels.models import MANIFEST_FILE
 
 
 def run(*argv: str) -> tuple[int, str]:
@@ -42,7 +46,7 @@ def test_prefix_comes_from_the_state_folder(tmp_path: Path, monkeypatch: pytest.
 def test_verify_says_what_it_found(built_once: tuple[Path, KernelBuild], tmp_path: Path) -> None:
     assert run("verify", "--prefix", str(built_once[0])) == (
         0,
-        "tiny-2026.11 works: its imports and its smoke notebook passed.\n",
+        "tiny-2026.11 works: its files are those installed, its imports and its smoke notebook passed.\n",
     )
     code, text = run("verify", "--prefix", str(tmp_path))
     assert code == 1
@@ -73,3 +77,69 @@ def test_shipped_lock_passes_its_check() -> None:
     code, text = run("lock", "--check")
     assert code == 0
     assert text.startswith("The lock of swot-ocean fits: ")
+
+
+def test_older_versions_are_shown_switched_to_and_removed(versions: Path) -> None:
+    options = ("--prefix", str(versions))
+    code, text = run("diff", "tiny-2026.11", "tiny-2026.11.1", *options)
+    assert code == 0
+    assert [line.split() for line in text.splitlines()] == [
+        ["WHAT", "NAME", "CHANGE", "tiny-2026.11", "tiny-2026.11.1"],
+        ["variable", "SECOND", "added", "-", "added"],
+    ]
+    code, text = run("rollback", "tiny", *options)
+    assert (code, text.splitlines()[0]) == (
+        0,
+        "tiny-2026.11 is active instead of tiny-2026.11.1, which stays beside it.",
+    )
+    assert active_environment("tiny", versions) == versions / "tiny-2026.11"
+
+    code, text = run("prune", "tiny", "--keep", "0", "--dry-run", *options)
+    assert text.startswith("tiny-2026.11.1 would be removed.\n0.")
+    assert (versions / "tiny-2026.11.1").is_dir()
+    old = versions / "tiny-2026.11.1/bin/python"
+    with subprocess.Popen([old, "-c", "input()"], stdin=subprocess.PIPE) as session:
+        stays = f"tiny-2026.11.1 stays: processes of this machine use it ({session.pid}).\n"
+        assert run("prune", "--keep", "0", *options) == (0, stays)
+        session.communicate(b"\n")
+    assert run("prune", "--keep", "0", *options)[1].startswith("tiny-2026.11.1 is removed.\n0.")
+    assert run("prune", *options) == (0, "Nothing to remove.\n")
+
+
+def test_wrong_number_of_versions_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("prune", "--keep", "-1", "--prefix", str(tmp_path))
+    with pytest.raises(SystemExit):
+        run("prune", "--keep", "few", "--prefix", str(tmp_path))
+    assert "expected a whole number, 0 or more, received 'few'" in capsys.readouterr().err
+    assert run("diff", "a", "b", "c", "--prefix", str(tmp_path))[0] == 2
+
+
+def test_drifted_kernel_fails_verification_and_older_ones_are_told(copied: Path) -> None:
+    kernel = copied / "tiny-2026.11"
+    added = kernel / "lib/python3.12/site-packages/added.py"
+    added.write_text("")
+    code, text = run("verify", "--prefix", str(copied))
+    assert code == 1
+    assert "added.py of no package was added (by " in text
+    added.unlink()
+    content = json.loads((kernel / MANIFEST_FILE).read_text())
+    del content["installed_sha256"]
+    (kernel / MANIFEST_FILE).write_text(json.dumps(content))
+    code, text = run("verify", "tiny", "--prefix", str(copied))
+    assert code == 0
+    assert "It was built before swot-vre kept a digest of what is installed" in text
+
+
+def test_licences_and_bill_of_materials_are_printed(built_once: tuple[Path, KernelBuild]) -> None:
+    prefix, build = built_once
+    code, text = run("list", "--licenses", "tiny", "--prefix", str(prefix))
+    lines = text.splitlines()
+    assert (code, lines[0].split()) == (0, ["PACKAGE", "VERSION", "LICENCE"])
+    assert [line.split()[0] for line in lines[1:]] == sorted(build.manifest.packages)
+    code, text = run("list", "tiny", "--format", "cyclonedx", "--prefix", str(prefix))
+    assert code == 0
+    assert len(json.loads(text)["components"]) == len(build.manifest.packages)
+    assert len(run("list", "tiny", "--prefix", str(prefix))[1].splitlines()) == 2
+    with pytest.raises(UnknownKernelError, match="no kernel 'swot-ocean'"):
+        run("list", "--licenses", "--prefix", str(prefix))

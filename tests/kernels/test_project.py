@@ -9,6 +9,7 @@ import pytest
 from swotvre_kernels.build import build_kernel
 from swotvre_kernels.errors import LockError, ProjectError
 from swotvre_kernels.project import open_project
+from swotvre_kernels.registry import describe_drift, find_kernel
 
 METADATA = """Metadata-Version: 2.4
 Name: swot-vre
@@ -48,6 +49,7 @@ def test_wheel_is_installed_into_the_kernel(
     build = build_kernel("tiny", prefix, environments=environments, project=make_wheel())
     assert build.manifest.packages["swot-vre"] == "7.0"
     assert not (build.path / "wheel").exists()
+    assert describe_drift(find_kernel("tiny", prefix)) == ""
 
 
 def test_extra_outside_the_lock_is_refused(

@@ -1,4 +1,4 @@
-"""``swot-vre kernels``: build, list, verify, remove and lock the kernels of notebooks."""
+"""``swot-vre kernels``: build, list, verify, switch, compare, remove and lock the kernels of notebooks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 
+from swotvre_hub.cli.kernel_versions import (
+    add_diff_options,
+    add_list_options,
+    add_prune_options,
+    add_rollback_options,
+    diff,
+    print_table,
+    prune,
+    rollback,
+    show_packages,
+)
 from swotvre_hub.cli.progress import show_progress
 from swotvre_hub.state import find_state, load_installed_settings
 from swotvre_kernels.build import build_kernel
@@ -35,7 +45,7 @@ INTERRUPTED = 130
 
 def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``kernels`` and its verbs to the parser of the whole command."""
-    kernels = nouns.add_parser("kernels", help="build, list, verify and remove the kernels of notebooks")
+    kernels = nouns.add_parser("kernels", help="build, list, verify, compare and remove the kernels of notebooks")
     verbs = kernels.add_subparsers(required=True, metavar="VERB")
 
     build = _verb(verbs, "build", _build, "build a kernel beside the old one and switch to it when it is verified")
@@ -43,10 +53,20 @@ def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     build.add_argument("--project", type=Path, metavar="PATH_OR_WHEEL", help="checkout or wheel of swot-vre to install")
     build.add_argument("--python", type=Path, metavar="INTERPRETER", help="Python that the kernel stands on")
 
-    _verb(verbs, "list", _list, "show the kernels that are installed")
+    add_list_options(_verb(verbs, "list", _list, "show the kernels that are installed, or what one consists of"))
 
-    verify = _verb(verbs, "verify", _verify, "import the modules and run the smoke notebook of installed kernels again")
+    verify = _verb(
+        verbs,
+        "verify",
+        _verify,
+        "compare the files of installed kernels, import their modules, run their smoke notebook",
+    )
     verify.add_argument("name", nargs="?", metavar="NAME[-VERSION]", help="default: every active kernel")
+
+    text = "switch back to an older version of a kernel that is still there"
+    add_rollback_options(_verb(verbs, "rollback", _with_prefix(rollback), text))
+    add_diff_options(_verb(verbs, "diff", _with_prefix(diff), "show what differs between two versions of a kernel"))
+    add_prune_options(_verb(verbs, "prune", _with_prefix(prune), "remove old versions that nothing uses"))
 
     remove = _verb(verbs, "remove", _remove, "remove an installed kernel")
     remove.add_argument("name", metavar="NAME-VERSION")
@@ -74,6 +94,10 @@ def _verb(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _with_prefix(run: Callable[[argparse.Namespace, TextIO, Path], int]) -> Callable[[argparse.Namespace, TextIO], int]:
+    return lambda args, out: run(args, out, kernel_prefix(args))
 
 
 def kernel_prefix(args: argparse.Namespace) -> Path:
@@ -107,7 +131,14 @@ def _build(args: argparse.Namespace, out: TextIO) -> int:
 
 def _list(args: argparse.Namespace, out: TextIO) -> int:
     prefix = kernel_prefix(args)
+    if args.licenses or args.format == "cyclonedx":
+        return show_packages(args, out, prefix)
     kernels = list_kernels(prefix)
+    if args.name and kernels:
+        name = find_kernel(args.name, prefix).path.name
+        kernels = [
+            each for each in kernels if each.path.name == name or (each.manifest and each.manifest.name == args.name)
+        ]
     if not kernels:
         print(f"No kernels in {prefix}. Build one: swot-vre kernels build", file=out)
         return 0
@@ -118,8 +149,7 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
         table.add_column(column, justify="right")
     for kernel in kernels:
         table.add_row(*_row(kernel))
-    width = Console(file=out).width if out.isatty() else 120
-    Console(file=out, width=width, highlight=False).print(table)
+    print_table(table, out)
     return 0
 
 
@@ -145,12 +175,23 @@ def _verify(args: argparse.Namespace, out: TextIO) -> int:
     for kernel in kernels:
         try:
             with show_progress(sys.stderr) as part:
-                verify_kernel(kernel, progress=partial(part(kernel.path.name), "imports and smoke notebook"))
+                manifest = verify_kernel(
+                    kernel, progress=partial(part(kernel.path.name), "files, imports and smoke notebook")
+                )
         except VerificationError as error:
             print(error, file=out)
             failed += 1
         else:
-            print(f"{kernel.path.name} works: its imports and its smoke notebook passed.", file=out)
+            print(
+                f"{kernel.path.name} works: its files are those installed, its imports and its smoke notebook passed.",
+                file=out,
+            )
+            if manifest.installed_sha256 is None:
+                print(
+                    "It was built before swot-vre kept a digest of what is installed: its files fit the packages' own "
+                    "records, which somebody can have edited too.",
+                    file=out,
+                )
     return 1 if failed else 0
 
 
