@@ -74,10 +74,10 @@ class Kernel:
                     return int(path.parent.name)
         raise ProcessLookupError(self.kernel_id)
 
-    def is_alive(self) -> bool:
-        """Return whether the kernel has a process."""
+    def has_process_other_than(self, pid: int) -> bool:
+        """Return whether the kernel was started again since it was ``pid``."""
         try:
-            return self.pid() > 0
+            return self.pid() != pid
         except ProcessLookupError:
             return False
 

@@ -15,8 +15,7 @@ from typing import Any
 
 from tornado.ioloop import PeriodicCallback
 
-#: The schema of the events with which Jupyter Server tells that a kernel was started.
-KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
+from swotvre_lab.kernel_starts import call_at_kernel_start
 
 #: Seconds between two looks at the kernels.
 BUSY_CHECK_SECONDS = 15
@@ -69,15 +68,14 @@ class Activity:
         """Do ``mark_busy`` from time to time, for those who read the settings and do not ask here."""
         self.mark_busy()
 
-    async def see_event(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
-        """Watch for the death of a kernel that was started, of which ``KERNEL_ACTIONS`` tells.
+    def watch(self, kernel_id: str) -> None:
+        """Take a kernel that dies for one that is starting.
 
         Jupyter starts it again on the same ports, and often misses the new process's first words while it still looks
         for the old one: a kernel that died at work would be taken for a busy one until somebody uses it.
         """
-        if data.get("action") == "start" and data.get("kernel_id") in self._kernels:
-            kernel = self._kernels.get_kernel(data["kernel_id"])
-            kernel.add_restart_callback(lambda: setattr(kernel, "execution_state", "starting"), "restart")
+        kernel = self._kernels.get_kernel(kernel_id)
+        kernel.add_restart_callback(lambda: setattr(kernel, "execution_state", "starting"), "restart")
 
     def record_user(self) -> None:
         """Record that the user did something now."""
@@ -113,6 +111,6 @@ def watch_activity(web_app: Any) -> Activity:
     settings["log_function"] = activity.end_request
     kernels = settings["kernel_manager"]
     kernels.untracked_message_types = [*kernels.untracked_message_types, *DISPLAY_MESSAGES]
-    settings["event_logger"].add_listener(schema_id=KERNEL_ACTIONS, listener=activity.see_event)
+    call_at_kernel_start(settings, activity.watch)
     PeriodicCallback(activity.look_at_kernels, BUSY_CHECK_SECONDS * 1000).start()
     return activity

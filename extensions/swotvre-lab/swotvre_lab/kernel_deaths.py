@@ -20,7 +20,7 @@ from typing import Any
 from jupyter_core.utils import ensure_async
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from swotvre_lab.activity import KERNEL_ACTIONS
+from swotvre_lab.kernel_starts import call_at_kernel_start
 from swotvre_lab.linux import memory_cgroup
 from swotvre_lab.supervisor import KERNEL_DEATHS_VARIABLE, count_memory_kills
 
@@ -94,11 +94,6 @@ class KernelDeaths:
         """Return the last ``KEPT_DEATHS`` deaths, the newest last."""
         return list(self._deaths)
 
-    async def see_event(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
-        """Watch the kernel that an event of the schema ``KERNEL_ACTIONS`` says was started."""
-        if data.get("action") == "start" and data.get("kernel_id") in self._kernels:
-            self.watch(data["kernel_id"])
-
     def watch(self, kernel_id: str) -> None:
         """Note each unexpected end of a kernel from now on, also after it was started again."""
         kernel = self._kernels.get_kernel(kernel_id)
@@ -148,7 +143,7 @@ def watch_kernel_deaths(web_app: Any) -> KernelDeaths:
     cgroup, file = memory_cgroup(), os.environ.get(KERNEL_DEATHS_VARIABLE)
     kills = MemoryKills(cgroup)
     deaths = KernelDeaths(settings["kernel_manager"], settings["session_manager"], kills, Path(file) if file else None)
-    settings["event_logger"].add_listener(schema_id=KERNEL_ACTIONS, listener=deaths.see_event)
+    call_at_kernel_start(settings, deaths.watch)
     if cgroup:
         PeriodicCallback(kills.look, LOOK_SECONDS * 1000).start()
     return deaths
