@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pwd
 import subprocess
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,3 +83,11 @@ def ensure_accounts() -> None:
         except KeyError:
             subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", name], check=True)
         Path(pwd.getpwnam(name).pw_dir).chmod(0o700)
+
+
+def wait_until(happened: Callable[[], bool], what: str, seconds: float, explain: Callable[[], str] = str) -> None:
+    """Wait until ``happened``, or fail with what ``explain`` says."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}\n{explain()}"
+        time.sleep(0.1)

@@ -9,12 +9,10 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cluster import NodeSize
+from cluster import NodeSize, wait_until
 from node_network import Host, Launcher, NodeNetwork
 
 from swotvre_hub.cgroups import end_cgroup
@@ -185,14 +183,6 @@ class SlurmDaemons:
         for root in CGROUPS.glob(f"*/slurm_{name}"):
             for folder in sorted((root, *(path for path in root.rglob("*") if path.is_dir())), reverse=True):
                 end_cgroup(folder)
-
-
-def wait_until(happened: Callable[[], bool], what: str, seconds: float, explain: Callable[[], str] = str) -> None:
-    """Wait until ``happened``, or fail with what ``explain`` says."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}\n{explain()}"
-        time.sleep(0.1)
 
 
 def _as_user(name: str) -> list[str]:
