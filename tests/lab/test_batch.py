@@ -207,7 +207,7 @@ def take_ports() -> Iterator[Callable[..., int]]:
     held: list[socket.socket] = []
 
     def take(count: int, leave: int | None = None) -> int:
-        for first in range(41000, 60000, count):
+        for first in range(12000, 32000, count):
             try:
                 held.extend(socket.create_server(("127.0.0.1", first + offset)) for offset in range(count))
             except OSError:
