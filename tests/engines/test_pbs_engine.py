@@ -218,6 +218,24 @@ def test_nodes_queues_and_what_is_free(cluster: BatchCluster, driver: Driver) ->
     assert timedelta(minutes=9) < release.at - datetime.now(UTC) < timedelta(minutes=11)
 
 
+def test_jobs_share_the_gpus_of_the_node_that_has_them(cluster: BatchCluster, driver: Driver) -> None:
+    nodes = driver.engine.parse_nodes(driver.run(driver.engine.nodes_command()))
+    with_gpus = [node.name for node in nodes if node.gpus == 2]
+    if not with_gpus:
+        pytest.skip(f"no node of {cluster.title} has two GPUs (ngpus)")
+    first, second = driver.submit(gpus=2), driver.submit(gpus=1)
+    assert driver.wait_for(first, JobState.RUNNING).host == with_gpus[0]
+    nodes = driver.engine.parse_nodes(driver.run(driver.engine.nodes_command()))
+    assert [(node.gpus, node.free_gpus) for node in nodes if node.gpus] == [(2, 0)]
+    wait_until(lambda: bool(driver.status(second).reason), "the reason", 20)
+    assert "1 free GPU" in driver.status(second).explanation
+    command = driver.engine.releases_command(nodes)
+    assert command is not None
+    assert [release.gpus for release in driver.engine.parse_releases(driver.run(command))] == [2]
+    driver.cancel(first)
+    assert driver.wait_for(second, JobState.RUNNING, 60).host == with_gpus[0]
+
+
 def test_a_server_that_is_down_ends_nothing(cluster: BatchCluster, driver: Driver) -> None:
     job = driver.submit()
     driver.wait_for(job, JobState.RUNNING)
