@@ -21,7 +21,7 @@ import httpx
 import psutil
 import pytest
 import yaml
-from cluster import BatchCluster
+from cluster import PATIENCE, BatchCluster
 
 from swotvre_hub.ports import free_ports
 from swotvre_hub.settings import read_defaults
@@ -119,7 +119,7 @@ class BatchHub:
         if self.account != "root":
             subprocess.run(["chown", "-R", self.account, str(self.folder)], check=True)
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.api = httpx.Client(base_url=f"{self.url}hub/api", headers={"Authorization": f"token {TOKEN}"}, timeout=60)
+        self.api = httpx.Client(base_url=f"{self.url}hub/api", headers={"Authorization": f"token {TOKEN}"}, timeout=120)
 
     # -- the hub itself ----------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class BatchHub:
         """End the proxy that runs on its own."""
         assert self.external_proxy is not None
         self.external_proxy.terminate()
-        self.external_proxy.wait(10)
+        self.external_proxy.wait(10 * PATIENCE)
 
     def _proxy_listens(self) -> bool:
         try:
@@ -180,7 +180,7 @@ class BatchHub:
         assert self.process is not None
         for process in self._hub_processes():
             process.terminate()
-        self.process.wait(30)
+        self.process.wait(30 * PATIENCE)
 
     def _hub_processes(self) -> list[psutil.Process]:
         assert self.process is not None
@@ -213,7 +213,7 @@ class BatchHub:
             if is_ours:
                 process.kill()
         if self.external_proxy is not None:
-            self.external_proxy.wait(10)
+            self.external_proxy.wait(10 * PATIENCE)
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -256,7 +256,7 @@ class BatchHub:
 
     def stop_session(self, user: str, name: str = "") -> None:
         """End a session, or its start, and wait until the hub says so."""
-        answer = self.api.delete(self._server_path(user, name), timeout=90)
+        answer = self.api.delete(self._server_path(user, name), timeout=150)
         assert answer.status_code in {202, 204}, answer.text
         self.wait(lambda: not self.server(user, name), f"the session of {user} to stop", 60)
 
@@ -270,6 +270,7 @@ class BatchHub:
     ) -> list[dict[str, Any]]:
         """Return the events of the progress page up to the first that ``until`` accepts."""
         events: list[dict[str, Any]] = []
+        seconds *= PATIENCE
         deadline = time.monotonic() + seconds
         url = f"{self._server_path(user, name)}/progress"
         with self.api.stream("GET", url, timeout=seconds) as stream:
@@ -319,6 +320,7 @@ class BatchHub:
 
     def wait(self, happened: Callable[[], object], what: str, seconds: float = 30) -> None:
         """Wait until ``happened``, or fail with the hub's log."""
+        seconds *= PATIENCE
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:

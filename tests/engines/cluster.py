@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pwd
 import subprocess
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from typing import Protocol
 #: Unix accounts of the tests, made where they are missing: two researchers, and the hub's own, without any right.
 USERS = ("vretest1", "vretest2")
 HUB_ACCOUNT = "vretesthub"
+#: What is waited for may take so many times longer than it does on a machine that has little else to do: the suites of
+#: the gate run side by side on two cores. Only a failure takes that long.
+PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,11 @@ def ensure_accounts() -> None:
         except KeyError:
             subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", name], check=True)
         Path(pwd.getpwnam(name).pw_dir).chmod(0o700)
+
+
+def wait_until(happened: Callable[[], bool], what: str, seconds: float, explain: Callable[[], str] = str) -> None:
+    """Wait until ``happened``, or fail with what ``explain`` says."""
+    deadline = time.monotonic() + PATIENCE * seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {PATIENCE * seconds:g} s for {what}\n{explain()}"
+        time.sleep(0.1)

@@ -13,15 +13,14 @@ import pwd
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from cluster import USERS, NodeSize, ensure_accounts
+from cluster import USERS, NodeSize, ensure_accounts, wait_until
 
 PLACES = ("/opt/pbs/bin",)
 
@@ -44,7 +43,7 @@ class OpenPbsCluster:
     is_real = True
     engine = "pbs"
     node = NodeSize()
-    queue, short_queue, closed_queue = "workq", "short", "stopped"
+    queue, short_queue, closed_queue = "workq", "short", "closed"
     enforces_memory = True
 
     def __init__(self, commands: Path) -> None:
@@ -59,19 +58,23 @@ class OpenPbsCluster:
 
     @contextmanager
     def filled(self) -> Iterator[str]:
+        # A job that is ending holds cores that are free a moment later.
+        wait_until(lambda: not _run(self.commands, "qselect", "-s", "E").stdout.strip(), "ending jobs to be over", 60)
         ids = []
         for name, node in self._nodes().items():
             free = node["resources_available"]["ncpus"] - node.get("resources_assigned", {}).get("ncpus", 0)
             if free > 0:
                 select = f"select=1:ncpus={free}:mem=100mb:vnode={name}"
-                ids.append(self._as(USERS[1], "qsub", "-N", "fill", "-l", select, "-l", "walltime=00:20:00", "-k", "n"))
+                # Its output is copied nowhere: a job whose output cannot be copied ends a minute and a half later.
+                kept = ["-j", "oe", "-k", "doe", "-o", "localhost:/dev/null"]
+                ids.append(self._as(USERS[1], "qsub", "-N", "fill", "-l", select, "-l", "walltime=00:20:00", *kept))
         try:
-            self._wait(lambda: all(self._state(job_id) == "R" for job_id in ids), "the filling jobs to run")
+            wait_until(lambda: all(self._state(job_id) == "R" for job_id in ids), "the filling jobs to run", 60)
             yield ids[0]
         finally:
             for job_id in ids:
                 _run(self.commands, "qdel", job_id)
-            self._wait(lambda: not self.live_jobs() & set(ids), "the filling jobs to end")
+            wait_until(lambda: not self.live_jobs() & set(ids), "the filling jobs to end", 60)
 
     @contextmanager
     def scheduler_down(self) -> Iterator[None]:
@@ -80,7 +83,7 @@ class OpenPbsCluster:
             yield
         finally:
             self._fault("server-start")
-            self._wait(lambda: _run(self.commands, "qstat", "-B").returncode == 0, "the server to answer")
+            wait_until(lambda: _run(self.commands, "qstat", "-B").returncode == 0, "the server to answer", 60)
 
     @contextmanager
     def node_lost(self, name: str) -> Iterator[None]:
@@ -93,7 +96,7 @@ class OpenPbsCluster:
         finally:
             self._fault("node-start", name)
             self._fault("requeue-after", "310")
-            self._wait(lambda: self._nodes()[name]["state"] == "free", "the node to be back")
+            wait_until(lambda: self._nodes()[name]["state"] == "free", "the node to be back", 60)
 
     def live_jobs(self) -> set[str]:
         listed = _run(self.commands, "qselect", "-u", ",".join(USERS))
@@ -141,13 +144,6 @@ class OpenPbsCluster:
         if not self.control:
             pytest.skip("SWOTVRE_OPENPBS_CONTROL names no program that stops and starts this OpenPBS")
         subprocess.run([self.control, *arguments], check=True, stdout=subprocess.DEVNULL)
-
-    @staticmethod
-    def _wait(happened: Callable[[], object], what: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not happened():
-            assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-            time.sleep(0.2)
 
 
 def _run(commands: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

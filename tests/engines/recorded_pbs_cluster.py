@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster import NodeSize, ensure_accounts
+from cluster import PATIENCE, NodeSize, ensure_accounts
 from recorded_pbs import client, hosts, wire
 from recorded_pbs.folders import Folders
 from recorded_pbs.site import PBS_VERSION, SERVER_NAME, NodeSettings, Queue, Site, usual_queues
@@ -27,7 +27,7 @@ COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes")
 CLIENT_PYTHON = "/usr/bin/python3"
 #: Whose jobs fill the cluster where the tests are root's.
 _FILLING_ACCOUNT = "nobody"
-_START_SECONDS = 20.0
+_START_SECONDS = 20.0 * PATIENCE
 #: A job for which a node has room runs within this time.
 _PLACING_SECONDS = 2.0
 

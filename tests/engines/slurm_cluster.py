@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cluster import NodeSize, ensure_accounts
+from cluster import NodeSize, ensure_accounts, wait_until
 from node_network import ClusterUnavailableError, Launcher, NodeNetwork
-from slurm_daemons import CGROUPS, COMMANDS, SlurmDaemons, wait_until
+from slurm_daemons import CGROUPS, COMMANDS, SlurmDaemons
 
 PROGRAMS = (*COMMANDS, "slurmctld", "slurmd", "munged", "ip", "nsenter", "setpriv", "unshare")
 

@@ -9,18 +9,18 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cluster import NodeSize
+from cluster import NodeSize, wait_until
 from node_network import Host, Launcher, NodeNetwork
 
 from swotvre_hub.cgroups import end_cgroup
 
 COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "sacct", "srun")
 CGROUPS = Path("/sys/fs/cgroup")
+#: GPUs of the last node; the others have none.
+GPUS = 2
 CONFIGURATION = """\
 ClusterName=vre
 SlurmctldHost=localhost({hub_address})
@@ -48,6 +48,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 DefMemPerCPU=500
+GresTypes=gpu
 # What a site says after minutes is said after seconds.
 SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=2,bf_interval=2
@@ -93,6 +94,10 @@ class SlurmDaemons:
             shutil.chown(self.folder / name, owner)
         size = f"CPUs={node.cores} RealMemory={node.memory_gib * 1024}"
         hosts = [f"NodeName={h.name} NodeHostname={h.name} NodeAddr={h.address} {size}" for h in self._network.hosts]
+        # The last node poses as one with GPUs: they are counted, and no device stands behind them.
+        hosts[-1] += f" Gres=gpu:{GPUS}"
+        gpus = f"NodeName={self._network.hosts[-1].name} Name=gpu Count={GPUS}\n"
+        (self.folder / "gres.conf").write_text(gpus, encoding="utf-8")
         text = CONFIGURATION.format(
             folder=self.folder,
             hub_address=self._network.hub_address,
@@ -185,14 +190,6 @@ class SlurmDaemons:
         for root in CGROUPS.glob(f"*/slurm_{name}"):
             for folder in sorted((root, *(path for path in root.rglob("*") if path.is_dir())), reverse=True):
                 end_cgroup(folder)
-
-
-def wait_until(happened: Callable[[], bool], what: str, seconds: float, explain: Callable[[], str] = str) -> None:
-    """Wait until ``happened``, or fail with what ``explain`` says."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}\n{explain()}"
-        time.sleep(0.1)
 
 
 def _as_user(name: str) -> list[str]:

@@ -29,7 +29,7 @@ OF_ALL = ("kill the hub", "restart the hub", "scheduler down", "scheduler up", "
 def hub(recorded_pbs: RecordedPbsCluster, light_lab: Path) -> Iterator[BatchHub]:
     changes = {
         "batch": {"tls": False},
-        "sessions": {"per_user": 5, "start_timeout_seconds": 30},
+        "sessions": {"per_user": 5, "start_timeout_seconds": 90},
         "scheduler": {"query_seconds": 1, "starting_query_seconds": 0.2, "command_timeout_seconds": 10},
     }
     with batch_hub(recorded_pbs, light_lab, settings=changes) as hub:

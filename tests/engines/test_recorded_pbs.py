@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import USERS, BatchCluster
+from cluster import PATIENCE, USERS, BatchCluster
 from recorded_pbs.printing import full_text, json_text
 from recorded_pbs.site import Queue
 from recorded_pbs.variables import variable_list
@@ -92,7 +92,7 @@ class Account:
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE * seconds
     while not condition():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.02)

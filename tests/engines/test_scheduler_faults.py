@@ -18,21 +18,21 @@ FAULTS: dict[str, Fault] = {
     "truncated answers": lambda cluster: cluster.fault_truncated("qstat"),
     "values of other types": lambda cluster: cluster.fault_changed_types("qstat", "pbsnodes"),
     "garbage": lambda cluster: cluster.fault_garbage("qstat", "qselect", "pbsnodes"),
-    "no answer in time": lambda cluster: cluster.fault_hang(8, "qstat"),
+    "no answer in time": lambda cluster: cluster.fault_hang(9, "qstat"),
     "ten thousand jobs of others": lambda cluster: cluster.fault_other_jobs(10_000),
     "a clock an hour ahead": lambda cluster: cluster.fault_clock_jump(3600),
     "a clock a day behind": lambda cluster: cluster.fault_clock_jump(-86400),
+}
+CHANGES = {
+    "batch": {"tls": False},
+    "sessions": {"per_user": 5, "start_timeout_seconds": 90},
+    "scheduler": {"query_seconds": 0.5, "starting_query_seconds": 0.2, "command_timeout_seconds": 6},
 }
 
 
 @pytest.fixture(scope="module")
 def hub(recorded_pbs: RecordedPbsCluster, light_lab: Path) -> Iterator[BatchHub]:
-    changes = {
-        "batch": {"tls": False},
-        "sessions": {"per_user": 5, "start_timeout_seconds": 30},
-        "scheduler": {"query_seconds": 0.5, "starting_query_seconds": 0.2, "command_timeout_seconds": 3},
-    }
-    with batch_hub(recorded_pbs, light_lab, settings=changes) as hub:
+    with batch_hub(recorded_pbs, light_lab, settings=CHANGES) as hub:
         hub.start_session(USER)
         yield hub
 
@@ -68,6 +68,21 @@ def test_a_session_whose_job_the_scheduler_has_forgotten_goes_on_while_it_answer
     time.sleep(5)
     assert hub.server(USER, "third").get("ready")
     assert hub.answers_at(job)
+
+
+def test_what_can_never_run_is_taken_back_at_once_although_the_nodes_are_not_known(
+    recorded_pbs: RecordedPbsCluster, light_lab: Path
+) -> None:
+    """What no node holds is refused before there is a job; here PBS itself is the first that knows."""
+    before = recorded_pbs.live_jobs()
+    with recorded_pbs.fault_garbage("pbsnodes"), batch_hub(recorded_pbs, light_lab, settings=CHANGES) as hub:
+        answer = hub.request(USERS[1], size="giant")
+        told = answer.json()["message"] if answer.content else ""
+        if answer.status_code == 202:
+            told = hub.progress(USERS[1], lambda event: bool(event.get("failed")))[-1]["message"]
+        assert "It can never run: it asks for 400 GiB of memory, more than the 80 GiB that the nodes have" in told
+        assert "taken back at once" in told
+        hub.wait(lambda: recorded_pbs.live_jobs() == before, "no job to be left")
 
 
 def last_told(hub: BatchHub) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import USERS
+from cluster import USERS, wait_until
 from slurm_cluster import SlurmCluster
-from slurm_daemons import wait_until
 
 USER = USERS[0]
 PYTHON = "/usr/bin/python3"

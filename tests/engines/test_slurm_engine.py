@@ -2,99 +2,32 @@
 
 from __future__ import annotations
 
-import pwd
 import secrets
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from cluster import HUB_ACCOUNT, USERS
+from cluster import wait_until
+from engine_driver import GIB, STRANGER, USER, Driver
 from slurm_cluster import SlurmCluster
-from slurm_daemons import wait_until
 
 from swotvre_hub.engines.base import (
     CancelRefusedError,
-    CommandResult,
     EndCause,
     JobEnd,
-    JobRequest,
     JobState,
-    JobStatus,
     SchedulerUnavailableError,
     SubmitRefusedError,
 )
 from swotvre_hub.engines.slurm import SlurmEngine
 
-USER, STRANGER = USERS
-GIB = 2**30
 PYTHON = "/usr/bin/python3"
-
-
-class Driver:
-    """Runs the engine's commands as the hub does: as the owner of a job, or as the hub's account."""
-
-    def __init__(self, cluster: SlurmCluster) -> None:
-        self.engine = SlurmEngine(cluster.commands)
-        self.log = Path(pwd.getpwnam(USER).pw_dir) / f"100%j-{secrets.token_hex(4)}.log"
-        self.request = JobRequest(
-            name=f"vre-{secrets.token_hex(4)}",
-            cores=1,
-            memory_bytes=GIB,
-            walltime=timedelta(minutes=10),
-            log=str(self.log),
-        )
-        self.submitted: list[str] = []
-
-    def run(self, command: Sequence[str], account: str = HUB_ACCOUNT, script: str = "") -> CommandResult:
-        """Run a command in the small environment of the hub's."""
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": pwd.getpwnam(account).pw_dir}
-        environment |= {"USER": account, "LOGNAME": account}
-        prefix = ["/usr/sbin/runuser", "-u", account, "--"]
-        done = subprocess.run(
-            [*prefix, *command], input=script, env=environment, cwd="/", capture_output=True, text=True, check=False
-        )
-        return CommandResult([*prefix, *command], done.returncode, done.stdout, done.stderr)
-
-    def submit(self, script: str = "sleep 300", **changes: object) -> str:
-        """Submit a job of the user and return its id."""
-        request = replace(self.request, **changes)  # type: ignore[arg-type]
-        result = self.run(self.engine.submit_command(request), USER, f"#!/bin/bash\n{script}\n")
-        self.submitted.append(self.engine.parse_submitted(result))
-        return self.submitted[-1]
-
-    def status(self, job_id: str) -> JobStatus:
-        """Return what the engine makes of ``squeue``."""
-        return self.engine.parse_status(self.run(self.engine.status_command([job_id])), [job_id])[job_id]
-
-    def wait_for(self, job_id: str, state: JobState, seconds: float = 30) -> JobStatus:
-        """Wait until the job is in ``state`` and return its status."""
-        wait_until(lambda: self.status(job_id).state is state, f"job {job_id} to be {state.value}", seconds)
-        return self.status(job_id)
-
-    def ended(self, job_id: str, seconds: float = 30) -> JobEnd:
-        """Wait until the job is over and return how it ended."""
-        end = self.wait_for(job_id, JobState.ENDED, seconds).end
-        assert end is not None
-        return end
-
-    def history(self, job_id: str) -> JobEnd | None:
-        """Return what the further command says."""
-        command = self.engine.history_command(job_id)
-        assert command is not None
-        return self.engine.parse_history(self.run(command), job_id)
-
-    def cancel(self, job_id: str, account: str = USER) -> None:
-        """Cancel the job."""
-        self.engine.parse_cancelled(self.run(self.engine.cancel_command(job_id), account))
 
 
 @pytest.fixture
 def driver(slurm_cluster: SlurmCluster) -> Iterator[Driver]:
-    own = Driver(slurm_cluster)
+    own = Driver(SlurmEngine(slurm_cluster.commands), f"100%j-{secrets.token_hex(4)}.log")
     yield own
     for job_id in own.submitted:
         own.cancel(job_id)
@@ -223,7 +156,7 @@ def test_unknown_jobs_are_forgotten(driver: Driver) -> None:
         ({"queue": "short", "walltime": timedelta(hours=1)}, "more time than partition 'short' allows"),
         ({"memory_bytes": 400 * GIB}, "as much memory"),
         ({"cores": 9}, "can hold it|as many cores"),
-        ({"gpus": 1}, "no such GPUs"),
+        ({"gpus": 3}, "no such GPUs|can hold it"),
     ],
 )
 def test_refusals_are_explained(driver: Driver, changes: dict[str, object], meaning: str) -> None:
@@ -256,6 +189,20 @@ def test_nodes_queues_and_what_is_free(slurm_cluster: SlurmCluster, driver: Driv
     (release,) = engine.parse_releases(driver.run(command))
     assert (release.cores, release.memory_bytes) == (3, 2 * GIB)
     assert timedelta(minutes=9) < release.at - datetime.now(UTC) < timedelta(minutes=11)
+
+
+def test_jobs_share_the_gpus_of_the_node_that_has_them(slurm_cluster: SlurmCluster, driver: Driver) -> None:
+    first, second = driver.submit(gpus=2), driver.submit(gpus=1)
+    assert driver.wait_for(first, JobState.RUNNING).host == slurm_cluster.node_names[-1]
+    nodes = driver.engine.parse_nodes(driver.run(driver.engine.nodes_command()))
+    assert [(node.gpus, node.free_gpus) for node in nodes if node.gpus] == [(2, 0)]
+    wait_until(lambda: bool(driver.status(second).reason), "the reason", 20)
+    assert "1 free GPU" in driver.status(second).explanation
+    command = driver.engine.releases_command(nodes)
+    assert command is not None
+    assert [release.gpus for release in driver.engine.parse_releases(driver.run(command))] == [2]
+    driver.cancel(first)
+    assert driver.wait_for(second, JobState.RUNNING, 60).host == slurm_cluster.node_names[-1]
 
 
 def test_a_controller_that_is_down_ends_nothing(slurm_cluster: SlurmCluster, driver: Driver) -> None:

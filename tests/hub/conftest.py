@@ -21,6 +21,8 @@ import pytest
 
 from swotvre_hub.ports import free_ports
 
+#: What is waited for may take so many times longer than on a machine that has little else to do.
+PATIENCE = 3.0
 CONFIGURATION = """
 c.JupyterHub.bind_url = {bind_url!r}
 c.JupyterHub.hub_bind_url = {hub_bind_url!r}
@@ -59,7 +61,7 @@ class RunningHub:
     def start_session(self, user: str) -> psutil.Process:
         """Start the session of ``user`` and return the process of its server, once it answers."""
         assert self.api.post(f"/users/{user}").status_code in {201, 409}
-        assert self.api.post(f"/users/{user}/server", timeout=60).status_code in {201, 202}
+        assert self.api.post(f"/users/{user}/server", timeout=120).status_code in {201, 202}
         self.wait(lambda: self.server(user).get("ready"), f"the session of {user} to start", 60)
         for child in psutil.Process(self.process.pid).children():
             if child.environ().get("JUPYTERHUB_USER") == user:
@@ -73,6 +75,7 @@ class RunningHub:
 
     def wait(self, happened: Callable[[], object], what: str, seconds: float = 30) -> None:
         """Wait until ``happened``, or fail with the hub's log."""
+        seconds *= PATIENCE
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
@@ -175,7 +178,7 @@ def _start(folder: Path, proxy: list[str], port: int, hub_port: int, block: str)
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
-    api = httpx.Client(base_url=f"{url}hub/api", headers={"Authorization": f"token {token}"}, timeout=20)
+    api = httpx.Client(base_url=f"{url}hub/api", headers={"Authorization": f"token {token}"}, timeout=60)
     return RunningHub(url, api, process, log, password)
 
 

@@ -250,7 +250,7 @@ def make_view(tmp_path: Path) -> Callable[..., ClusterView]:
 
     def make(capacity_seconds: float) -> ClusterView:
         scheduler = load_settings().scheduler.model_copy(update={"capacity_seconds": capacity_seconds})
-        return ClusterView(PbsEngine(tmp_path), CommandRunner(0.6), scheduler, logging.getLogger("test"))
+        return ClusterView(PbsEngine(tmp_path), CommandRunner(10), scheduler, logging.getLogger("test"))
 
     return make
 
@@ -258,8 +258,8 @@ def make_view(tmp_path: Path) -> Callable[..., ClusterView]:
 async def test_many_who_look_at_once_ask_once(make_view: Callable[..., ClusterView], tmp_path: Path) -> None:
     view = make_view(60)
     assert view.age_seconds is None
-    states = await asyncio.gather(*[view.refresh() for _ in range(50)])
-    await view.refresh()
+    states = await asyncio.gather(*[view.refresh(30) for _ in range(50)])
+    await view.refresh(30)
     assert {state.availability(size()).kind for state in states} == {"now"}
     assert sorted((tmp_path / "calls").read_text().splitlines()) == ["pbsnodes -a -F json", "qstat -Q -f -F json"]
     assert view.age_seconds is not None
@@ -268,7 +268,7 @@ async def test_many_who_look_at_once_ask_once(make_view: Callable[..., ClusterVi
 async def test_an_old_answer_is_asked_for_anew(make_view: Callable[..., ClusterView], tmp_path: Path) -> None:
     view = make_view(0.01)
     for _ in range(2):
-        await view.refresh()
+        await view.refresh(30)
         await asyncio.sleep(0.02)
     assert (tmp_path / "calls").read_text().count("pbsnodes") == 2
 
@@ -278,19 +278,19 @@ async def test_a_scheduler_that_does_not_answer_leaves_the_old_answer_with_its_a
     make_view: Callable[..., ClusterView], tmp_path: Path, say: str
 ) -> None:
     view = make_view(0.01)
-    known = await view.refresh()
+    known = await view.refresh(30)
     (tmp_path / "say").write_text(say)
     await asyncio.sleep(0.05)
-    assert await view.refresh() is known
+    assert await view.refresh(1) is known
     assert view.age_seconds is not None
     assert view.age_seconds >= 0.05
 
 
 async def test_a_page_does_not_wait_for_a_slow_scheduler(make_view: Callable[..., ClusterView], tmp_path: Path) -> None:
-    (tmp_path / "say").write_text("sleep 0.3\n" + ANSWER)
+    (tmp_path / "say").write_text("sleep 3\n" + ANSWER)
     view = make_view(60)
     began = time.monotonic()
     state = await view.refresh(patience_seconds=0.05)
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 2
     assert state.availability(size()) == UNKNOWN
-    assert (await view.refresh()).availability(size()).kind == "now"
+    assert (await view.refresh(30)).availability(size()).kind == "now"

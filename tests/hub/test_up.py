@@ -128,7 +128,7 @@ def test_a_second_one_in_the_same_folder_says_where_the_first_is(state: State) -
         assert f"it is running already: {hub.url} (process {hub.process.pid})" in second.stderr
         down = [str(state.environment("hub") / "bin" / "swot-vre"), "down", "--state", str(state.root)]
         assert subprocess.run(down, capture_output=True, text=True, check=True).stdout == "stopped\n"
-        assert hub.process.wait(10) == 0
+        assert hub.process.wait(60) == 0
     _wait_until_gone(state)
 
 

@@ -43,7 +43,7 @@ class Server:
         answer = self.request("GET", "swotvre/session").raise_for_status()
         return dict(answer.json())
 
-    def wait_for(self, what: str, holds: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, what: str, holds: Callable[[], bool], seconds: float = 90) -> None:
         """Wait until something holds, or fail with the server's log."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

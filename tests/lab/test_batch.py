@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.netutil import bind_sockets
 
 from swotvre_lab import batch
-from swotvre_lab.batch import EXIT_NO_HUB, EXIT_UNWANTED, BatchError, Reporter, TlsFiles, choose_port, keep_tls_files
+from swotvre_lab.batch import EXIT_NO_HUB, EXIT_UNWANTED, BatchError, Reporter, TlsFiles, hold_port, keep_tls_files
 from swotvre_lab.linux import memory_cgroup
 
 TOKEN = "the-token-of-the-session"
@@ -206,7 +207,7 @@ def take_ports() -> Iterator[Callable[..., int]]:
     held: list[socket.socket] = []
 
     def take(count: int, leave: int | None = None) -> int:
-        for first in range(41000, 60000, count):
+        for first in range(12000, 32000, count):
             try:
                 held.extend(socket.create_server(("127.0.0.1", first + offset)) for offset in range(count))
             except OSError:
@@ -233,15 +234,36 @@ def environment(first: int, last: int) -> dict[str, str]:
 def test_the_one_free_port_of_a_range_is_found(take_ports: Callable[..., int], free: int) -> None:
     first = take_ports(8, free)
     told = environment(first, first + 7)
-    assert choose_port(told) == first + free
+    with hold_port(told) as held:
+        assert held.getsockname()[1] == first + free
     assert told["JUPYTERHUB_SERVICE_URL"] == f"https://0.0.0.0:{first + free}/user/ada/"
 
 
 def test_a_node_without_a_free_port_is_told(take_ports: Callable[..., int]) -> None:
     first = take_ports(4)
     with pytest.raises(BatchError, match=f"no port from {first} to {first + 3} is free on ") as caught:
-        choose_port(environment(first, first + 3))
+        hold_port(environment(first, first + 3))
     assert caught.value.exit_status == EXIT_NO_HUB
+
+
+def test_sessions_that_begin_at_the_same_moment_choose_different_ports(take_ports: Callable[..., int]) -> None:
+    first = take_ports(2, 1)
+    told = environment(first, first + 1)
+    with hold_port(told) as held, pytest.raises(BatchError):
+        hold_port(environment(first, first + 1))
+    assert held.fileno() == -1
+
+
+def test_the_server_listens_at_the_port_that_is_held_for_it(take_ports: Callable[..., int]) -> None:
+    first = take_ports(2, 0)
+    with hold_port(environment(first, first + 1)):
+        # A port that is held is not one that answers.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", first))
+        (server,) = bind_sockets(first, "0.0.0.0")
+        # And one that has a server is no other session's.
+        with server, socket.create_connection(("127.0.0.1", first)), pytest.raises(BatchError):
+            hold_port(environment(first, first + 1))
 
 
 # -- files and environment -------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -74,8 +74,6 @@ def main() -> int:
     try:
         tls = keep_tls_files(environment, runtime)
         settle(environment, runtime, started)
-        port = choose_port(environment)
-        reporter = Reporter(environment, port, tls)
         order = SessionOrder(
             environment=environment,
             folder=environment["HOME"],
@@ -86,7 +84,7 @@ def main() -> int:
             grace_seconds=GRACE_SECONDS,
             end_record=environment["SWOTVRE_END_RECORD"],
         )
-        status = supervise(order, lambda: import_report_and_serve(reporter), watched_cgroup=memory_cgroup())
+        status = supervise(order, lambda: take_port_and_serve(tls), watched_cgroup=memory_cgroup())
     except BatchError as error:
         print(f"session: {error}", file=sys.stderr, flush=True)  # noqa: T201
         return error.exit_status
@@ -95,8 +93,14 @@ def main() -> int:
     return status if status >= 0 else 128 - status
 
 
-def import_report_and_serve(reporter: Reporter) -> None:
-    """Import the server while the hub is told the port, then run the server."""
+def take_port_and_serve(tls: TlsFiles | None) -> None:
+    """Take a free port, import the server while the hub is told it, then run the server."""
+    try:
+        held = hold_port(os.environ)
+    except BatchError as error:
+        print(f"session: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        raise SystemExit(error.exit_status) from error
+    reporter = Reporter(os.environ, held.getsockname()[1], tls)
     telling = threading.Thread(target=reporter.tell, daemon=True)
     telling.start()
     from swotvre_lab.trimmed_imports import import_server
@@ -141,8 +145,12 @@ def settle(environment: dict[str, str], runtime: Path, started: float) -> None:
     environment["SWOTVRE_SESSION_END"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", ends)
 
 
-def choose_port(environment: dict[str, str]) -> int:
+def hold_port(environment: MutableMapping[str, str]) -> socket.socket:
     """Choose a free port of the site's range, and put it into the server's address.
+
+    Returns:
+        A socket that holds the port until the server listens at it: sessions that begin at the same moment on one node
+        choose different ones.
 
     Raises:
         BatchError: when none is free.
@@ -151,22 +159,18 @@ def choose_port(environment: dict[str, str]) -> int:
     ports = list(range(int(first), int(last) + 1))
     random.shuffle(ports)
     for port in ports:
-        if is_free(port):
-            address = urlsplit(environment["JUPYTERHUB_SERVICE_URL"])
-            environment["JUPYTERHUB_SERVICE_URL"] = urlunsplit(address._replace(netloc=f"{address.hostname}:{port}"))
-            return port
-    raise BatchError(f"no port from {first} to {last} is free on {socket.gethostname()}", EXIT_NO_HUB)
-
-
-def is_free(port: int) -> bool:
-    """Return whether ``port`` can be bound on every address of this node."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held = socket.socket()
         try:
-            probe.bind(("", port))
+            held.bind(("", port))
         except OSError:
-            return False
-    return True
+            held.close()
+            continue
+        # Only now: it lets the server take the port too, and nobody who asks for one that is free.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        address = urlsplit(environment["JUPYTERHUB_SERVICE_URL"])
+        environment["JUPYTERHUB_SERVICE_URL"] = urlunsplit(address._replace(netloc=f"{address.hostname}:{port}"))
+        return held
+    raise BatchError(f"no port from {first} to {last} is free on {socket.gethostname()}", EXIT_NO_HUB)
 
 
 class Reporter:

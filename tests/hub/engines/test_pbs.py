@@ -809,7 +809,7 @@ def test_places_among_ten_thousand_jobs_take_no_time() -> None:
     result = answer("".join(f"{number}.head\n" for number in range(10_000)))
     began = time.perf_counter()
     assert ENGINE.parse_places(result, ["9999.head"]) == {"9999.head": Place(10_000, 10_000)}
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5
 
 
 def test_there_is_no_further_history() -> None:

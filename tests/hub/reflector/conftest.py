@@ -76,11 +76,11 @@ class Pbs:
     async def rounds(self, count: int) -> None:
         """Wait for so many rounds of questions."""
         for _ in range(count):
-            assert await self.reflector.wait_for_news(10)
+            assert await self.reflector.wait_for_news(30)
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait until something holds after a round."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < deadline
             await self.rounds(1)
@@ -104,6 +104,6 @@ def clock() -> Clock:
 async def pbs(tmp_path: Path, clock: Clock) -> AsyncIterator[Pbs]:
     pbs = Pbs(tmp_path)
     settings = SCHEDULER.model_copy(update={"starting_query_seconds": QUICK, "query_seconds": CALM})
-    pbs.reflector = Reflector(PbsEngine(tmp_path), CommandRunner(0.5), settings, logging.getLogger("test"), clock)
+    pbs.reflector = Reflector(PbsEngine(tmp_path), CommandRunner(5), settings, logging.getLogger("test"), clock)
     yield pbs
     await pbs.reflector.stop()

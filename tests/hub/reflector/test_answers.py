@@ -179,7 +179,7 @@ async def test_who_waits_for_a_first_answer_waits_no_longer_than_he_said(pbs: An
     pbs.say("exec sleep 60")
     began = time.monotonic()
     assert (await pbs.reflector.look_soon("1.head", 0.1)).status is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("seconds", [-1e9, -3600.0, 3600.0, 1e9])

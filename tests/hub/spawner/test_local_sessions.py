@@ -27,7 +27,7 @@ def server_process(spawner: LocalSpawner) -> psutil.Process:
     return server
 
 
-async def ended(spawner: LocalSpawner, seconds: float = 20) -> int:
+async def ended(spawner: LocalSpawner, seconds: float = 60) -> int:
     for _ in range(round(seconds / 0.1)):
         status = await spawner.poll()
         if status is not None:
@@ -43,7 +43,7 @@ async def test_whoever_sees_the_end_first_finds_it_told(make_spawner: SpawnerFac
     supervisor = server.parent()
     assert supervisor is not None
     server.kill()
-    supervisor.wait(20)
+    supervisor.wait(60)
     looks = [asyncio.ensure_future(spawner.poll()) for _ in range(3)]
     done, _ = await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
     assert {look.result() for look in done} == {-signal.SIGKILL}
