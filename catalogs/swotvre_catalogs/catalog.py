@@ -13,7 +13,8 @@ import pandas
 
 from swotvre_catalogs.datalake import Datalake, configured_datalake
 from swotvre_catalogs.entry import Entry
-from swotvre_catalogs.errors import UnknownProductError
+from swotvre_catalogs.errors import MissingDatalakeError, UnknownProductError
+from swotvre_catalogs.notebook_table import html_table
 from swotvre_catalogs.parameters import near_miss
 from swotvre_catalogs.products import Product, load_products
 
@@ -56,6 +57,8 @@ def open_folder(folder: str | os.PathLike[str], index: str | os.PathLike[str] | 
     from swotvre_catalogs.index.folder import Folder, products_of
 
     address = os.fspath(folder)
+    if not address:
+        raise MissingDatalakeError("the address of the folder is empty; expected a folder, such as '.'")
     opened = Folder(address if "://" in address else str(Path(address).expanduser().absolute()))
     return Catalog(opened, products_of(opened, load_products()), index)
 
@@ -75,6 +78,20 @@ class Catalog(Mapping[str, Entry]):
             there = f"{near_miss(str(name), self._products)}; there are: {', '.join(self._products)}"
             raise UnknownProductError(f"no product {name!r} in the catalog{there}")
         return Entry(self.datalake, self._products[name], self._index_address)
+
+    def __getattr__(self, name: str) -> Entry:
+        # As with Intake's catalogs: a product is an attribute as well.
+        if name.startswith("_"):
+            raise AttributeError(f"a catalog has no attribute {name!r}")
+        if name not in self._products:
+            raise AttributeError(f"a catalog has no attribute {name!r}{near_miss(name, [*self._products, 'products'])}")
+        return self[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._products]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._products)
 
     def __contains__(self, name: object) -> bool:
         return name in self._products
@@ -100,4 +117,19 @@ class Catalog(Mapping[str, Entry]):
         return "\n".join((f"Catalog of {len(self)} products on {self.datalake.address}", *lines))
 
     def _repr_html_(self) -> str:
-        return f"<p>Catalog on <code>{html.escape(self.datalake.address)}</code></p>{self.products().to_html()}"
+        address = html.escape(self.datalake.address)
+        return f"<p>Catalog of {len(self)} products on <code>{address}</code></p>{_as_html(self)}"
+
+
+#: Columns of the table of products that a notebook shows of a catalog, and letters of its cycles.
+_SHOWN = ("product", "level", "grid", "period", "cycles", "granules", "volume", "where")
+_MOST_CYCLES = 40
+
+
+def _as_html(catalog: Catalog) -> str:
+    """Return the products as a table that fits a notebook, with places below the datalake."""
+    table = catalog.products()[list(_SHOWN)].reset_index()
+    table["where"] = table["where"].str.removeprefix(f"{catalog.datalake.address}/")
+    table["granules"] = [f"{count:,}" if count else "" for count in table["granules"]]
+    table["cycles"] = [text if len(text) <= _MOST_CYCLES else f"{text[:_MOST_CYCLES]} ..." for text in table["cycles"]]
+    return html_table(list(table.columns), table.itertuples(index=False), unbroken=True)

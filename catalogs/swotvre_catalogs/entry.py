@@ -7,13 +7,12 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pandas
-
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.granules import find_granules, granule_table, latest_versions
 from swotvre_catalogs.index.place import Place, configured_place
+from swotvre_catalogs.notebook_table import html_table
 from swotvre_catalogs.parameters import resolve_parameters
-from swotvre_catalogs.products import Product
+from swotvre_catalogs.products import Parameter, Product
 from swotvre_catalogs.reading import with_accessor
 from swotvre_catalogs.selection import Selection
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import geopandas
+    import pandas
     import xarray
 
     from swotvre_catalogs.cube import BuildReport
@@ -220,13 +220,17 @@ class Entry:
 
         return reduce(self, how, variable, over=over, **options)
 
-    @cached_property
-    def _parameter_table(self) -> pandas.DataFrame:
-        rows = [
-            (name, p.type, p.default, "" if p.min is None else p.min, "" if p.max is None else p.max, p.description)
+    @property
+    def _filters(self) -> dict[str, str]:
+        """What ``sel`` takes beside the parameters, with what it means."""
+        return {"bbox": "(west, south, east, north) in degrees", "time": "A period"} | self.product.metadata.filters
+
+    @property
+    def _parameter_rows(self) -> list[tuple[Any, ...]]:
+        return [
+            (name, p.type, p.default, "" if p.min is None else p.min, "" if p.max is None else p.max, _meaning(p))
             for name, p in self.product.parameters.items()
         ]
-        return pandas.DataFrame(rows, columns=["parameter", "type", "default", "min", "max", "description"])
 
     def _known_place(self) -> str | None:
         from swotvre_catalogs.index.summary import known_place
@@ -236,8 +240,9 @@ class Entry:
     def __repr__(self) -> str:
         lines = [f"{self.name}: {self.product.metadata.title}", self.product.description]
         lines += [
-            f"  {name} ({p.type}, default {p.default}): {p.description}" for name, p in self.product.parameters.items()
+            f"  {name} ({p.type}, default {p.default}): {_meaning(p)}" for name, p in self.product.parameters.items()
         ]
+        lines += [f"  {name} (sel): {meaning}" for name, meaning in self._filters.items()]
         place = self._known_place()
         return "\n".join([*lines, f"Files: {place}"] if place else lines)
 
@@ -248,5 +253,12 @@ class Entry:
             f"<h4>{html.escape(metadata.title)} <code>{html.escape(self.name)}</code></h4>"
             f"<p>{html.escape(self.product.description)}</p><p><em>{html.escape(facts)}</em></p>"
             f"<p>Files: <code>{html.escape(self._known_place() or self.datalake.address)}</code></p>"
-            + (self._parameter_table.to_html(index=False) if self.product.parameters else "")
+            + html_table(("parameter", "type", "default", "from", "to", "meaning"), self._parameter_rows)
+            + html_table(("sel() takes as well", "meaning"), list(self._filters.items()))
         )
+
+
+def _meaning(parameter: Parameter) -> str:
+    """Return the description of a parameter, with the values that it can have where they are few."""
+    choices = f" ({', '.join(parameter.allowed)})" if parameter.allowed else ""
+    return f"{parameter.description}{choices}"

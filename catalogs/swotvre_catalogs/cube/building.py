@@ -20,6 +20,7 @@ from swotvre_catalogs.cube.repository import BRANCH, create_repository, cube_nam
 from swotvre_catalogs.cube.table_building import Changes, TableBuilder, find_changes
 from swotvre_catalogs.cube.versions import CubeVersion
 from swotvre_catalogs.errors import MissingGranuleError
+from swotvre_catalogs.granules import absence
 from swotvre_catalogs.index.place import Place, configured_place
 from swotvre_catalogs.index.scans import Scans
 
@@ -95,7 +96,7 @@ def build_cube(
         CubeError: If the product has no fixed grid, or the place cannot be written.
         MissingGranuleError: If the datalake holds no file of it.
     """
-    name = cube_name(entry.name, version)
+    name = cube_name(entry.product, version)
     place = _writable_place(entry)
     with place.lock(f"cube-{name}"):
         return _Build(entry, place, name, version).run(progress, message, jobs)
@@ -123,10 +124,7 @@ class _Build:
         known = {} if old is None else _known(old)
         listed = list_files(self._datalake, self._product, known, self._version)
         if not listed:
-            raise MissingGranuleError(
-                f"the datalake holds no granule of {self._name}; looked for "
-                f"{self._datalake.url(self._product.glob({}))}"
-            )
+            raise MissingGranuleError(absence(self._datalake, self._product, self._version))
         changes = find_changes(listed, old)
         if old is not None and before is not None and not changes:
             return self._report(old, before.commit, changes, None)

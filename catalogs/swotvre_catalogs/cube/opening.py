@@ -52,7 +52,7 @@ def open_version(entry: Entry, at: Any = None, version: str | None = None) -> Cu
         MissingCubeError: If it was not built and is not small, or has no such version.
         CubeError: If the product has no fixed grid.
     """
-    name = cube_name(entry.name, version)
+    name = cube_name(entry.product, version)
     repository = open_repository(entry.place, entry.datalake, name)
     if repository is not None:
         opened = CubeVersion.open(repository, find_commit(repository, at, name), entry, entry.place, name)

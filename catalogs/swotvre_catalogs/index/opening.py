@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swotvre_catalogs.errors import BuildRunningError, GranuleWarning, MissingIndexError, UnreadableIndexError
+from swotvre_catalogs.granules import absence
 from swotvre_catalogs.index.build import build_index
 from swotvre_catalogs.index.granule_index import GranuleIndex, parse_index
 from swotvre_catalogs.index.listing import list_files
@@ -41,6 +42,8 @@ def open_index(entry: Entry) -> GranuleIndex:
     if found is not None and not found.facts.get("on_the_way"):
         return found
     files = [file for file, _ in list_files(entry)]
+    if found is None and not files:
+        raise MissingIndexError(absence(entry.datalake, entry.product))
     if found is not None:
         # Nobody runs a command for a folder of a few files: what was added or replaced there is seen at once.
         if found.identities() == {file[:4] for file in files} or len(files) > FEW_FILES:

@@ -50,7 +50,12 @@ def test_a_damaged_file_is_not_read_again_until_it_is_replaced(entry, root, writ
 
 def test_a_file_that_is_not_hdf5_is_left_out(entry, root):
     _path(root, 1, 7).write_bytes(b"<html>503 Service unavailable</html>" * 100)
-    assert "signature" in build_cube(entry).left_out[0].reason
+    assert build_cube(entry).left_out[0].reason.startswith("it is neither netCDF nor a zipped shapefile: it begins")
+
+
+def test_an_empty_file_is_said_to_be_empty(entry, root):
+    _path(root, 1, 7).write_bytes(b"")
+    assert build_cube(entry).left_out[0].reason == "it has only 0 bytes"
 
 
 def test_a_lake_of_nothing_but_damage_is_refused(entry, root):
