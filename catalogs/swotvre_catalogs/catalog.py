@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Iterator, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import pandas
-
 from swotvre_catalogs.datalake import Datalake, configured_datalake
 from swotvre_catalogs.entry import Entry
 from swotvre_catalogs.errors import MissingDatalakeError, UnknownProductError
-from swotvre_catalogs.notebook_table import html_table
 from swotvre_catalogs.parameters import near_miss
+from swotvre_catalogs.product_table import ProductTable
 from swotvre_catalogs.products import Product, load_products
 
 __all__ = ["Catalog", "Entry", "open_catalog", "open_folder"]
@@ -102,7 +99,7 @@ class Catalog(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self._products)
 
-    def products(self) -> pandas.DataFrame:
+    def products(self) -> ProductTable:
         """Return one row per product: what it is, and what of it the datalake holds.
 
         The granule index answers where there is one, else the datalake is listed. ``where`` says where the files lie,
@@ -110,26 +107,11 @@ class Catalog(Mapping[str, Entry]):
         """
         from swotvre_catalogs.index.summary import summarise
 
-        return pandas.DataFrame([summarise(entry) for entry in self.values()]).set_index("name")
+        return ProductTable.of(map(summarise, self.values()), self.datalake.address)
 
     def __repr__(self) -> str:
         lines = (f"  {name:<22} {product.metadata.title}" for name, product in self._products.items())
         return "\n".join((f"Catalog of {len(self)} products on {self.datalake.address}", *lines))
 
     def _repr_html_(self) -> str:
-        address = html.escape(self.datalake.address)
-        return f"<p>Catalog of {len(self)} products on <code>{address}</code></p>{_as_html(self)}"
-
-
-#: Columns of the table of products that a notebook shows of a catalog, and letters of its cycles.
-_SHOWN = ("product", "level", "grid", "period", "cycles", "granules", "volume", "where")
-_MOST_CYCLES = 40
-
-
-def _as_html(catalog: Catalog) -> str:
-    """Return the products as a table that fits a notebook, with places below the datalake."""
-    table = catalog.products()[list(_SHOWN)].reset_index()
-    table["where"] = table["where"].str.removeprefix(f"{catalog.datalake.address}/")
-    table["granules"] = [f"{count:,}" if count else "" for count in table["granules"]]
-    table["cycles"] = [text if len(text) <= _MOST_CYCLES else f"{text[:_MOST_CYCLES]} ..." for text in table["cycles"]]
-    return html_table(list(table.columns), table.itertuples(index=False), unbroken=True)
+        return self.products()._repr_html_()

@@ -238,6 +238,7 @@ def test_a_notebook_shows_places_below_the_datalake_on_unbroken_lines(catalog, l
     assert shown.count(str(lake)) == 1
     assert ">swot/l2_lr_ssh/expert<" in shown
     assert "white-space: nowrap" in shown
+    assert catalog.products()._repr_html_() == shown
 
 
 def test_a_datalake_without_a_manifest_does_not_tell_whether_files_are_real(catalog):

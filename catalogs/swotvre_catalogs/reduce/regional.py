@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -160,7 +159,7 @@ def grid_of(box: Box | None, step_degrees: float) -> GridSpec:
     Raises:
         ReductionError: If the step is not a positive number of degrees.
     """
-    if not (isinstance(step_degrees, Real) and 0 < step_degrees <= 360):
+    if not (isinstance(step_degrees, int | float | numpy.number) and 0 < step_degrees <= 360):
         raise ReductionError(f"step_degrees is {step_degrees!r}; expected a number of degrees above 0")
     step_degrees = float(step_degrees)
     box = box or Box(-180.0, -90.0, 180.0, 90.0)

@@ -95,7 +95,7 @@ def kept_dimensions(over: Over, dims: Sequence[str], variable: str) -> tuple[str
     return tuple(dim for dim in dims if dim not in reduced)
 
 
-def check_variable(table: ChunkTable, variable: str) -> None:
+def check_variable(table: ChunkTable, variable: Any) -> None:
     """Check that some file has the variable.
 
     Raises:
