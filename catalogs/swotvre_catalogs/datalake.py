@@ -60,6 +60,9 @@ class Datalake:
         self._connect()
         self._check()
 
+    #: Whether products are told by the names of files alone, wherever these lie.
+    is_told_by_names = False
+
     def _connect(self) -> None:
         options = self.s3.s3fs_options() if self.s3 else self.storage_options
         try:

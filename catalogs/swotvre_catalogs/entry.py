@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import os
+import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from swotvre_catalogs.datalake import Datalake
+from swotvre_catalogs.datalake import ADDRESS_VARIABLE, Datalake
 from swotvre_catalogs.granules import find_granules, granule_table, latest_versions
 from swotvre_catalogs.index.place import Place, configured_place
 from swotvre_catalogs.notebook_table import html_table
@@ -61,6 +62,19 @@ class Entry:
             ParameterValueError: If a value has the wrong type or is out of bounds.
         """
         return Selection(self.datalake, self.product, resolve_parameters(self.product, parameters))
+
+    def command(self, noun: str, version: str | None = None) -> str:
+        """Return the command that builds the product's ``index`` or ``cube``, for this datalake and place."""
+        parts = ["swot-vre", "catalog", noun, self.name]
+        if version is not None:
+            parts += ["--version", version]
+        if self.datalake.address != os.environ.get(ADDRESS_VARIABLE, "").rstrip("/"):
+            parts += ["--datalake", self.datalake.address]
+        if self.datalake.is_told_by_names:
+            parts.append("--folder")
+        if self._index_address is not None:
+            parts += ["--index", os.fspath(self._index_address)]
+        return shlex.join(parts)
 
     def to_dask(self) -> xarray.Dataset:
         """Open the default granule lazily."""

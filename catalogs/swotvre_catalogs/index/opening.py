@@ -51,8 +51,7 @@ def open_index(entry: Entry) -> GranuleIndex:
     elif len(files) > FEW_FILES:
         raise MissingIndexError(
             f"{entry.name} has no granule index at {entry.place.index_address(entry.name)}, and {len(files)} files are "
-            f"too many to index on the way; build it once with: swot-vre catalog index {entry.name} "
-            f"--datalake {entry.datalake.address}"
+            f"too many to index on the way; build it once with: {entry.command('index')}"
         )
     _build_on_the_way(entry)
     return published_index(entry) or _gone(entry)
@@ -104,6 +103,6 @@ def published_index(entry: Entry) -> GranuleIndex | None:
     if not inside and built_for != entry.datalake.address:
         raise UnreadableIndexError(
             f"the index {address} is of the datalake {built_for}, not of {entry.datalake.address}; name another place "
-            "with open_catalog(index=...) or --index, or build it anew with swot-vre catalog index"
+            f"with open_catalog(index=...) or --index, or build it anew with: {entry.command('index')}"
         )
     return index
