@@ -187,9 +187,23 @@ class Entry:
         return export_zarr(self, to, bbox, time, variables, **options)
 
     def mean(self, variable: str, over: Any = None, **options: Any) -> Any:
-        """Return the mean over ``cycle_number``, ``pass_number`` or everything (None); options of :func:`reduce`.
+        """Return the mean over some dimensions of all files, read in place; each pixel has the same weight.
 
-        ``quality``, ``bbox``, ``time`` and ``where`` choose what counts; ``client`` is a Dask client to scale out on.
+        Args:
+            variable: Name of the variable.
+            over: ``"cycle_number"``, ``"pass_number"``, ``"num_lines"``, ``"num_pixels"``, a tuple of them, or None for
+                all. A list of these gives a list of results, the files read once.
+            **options: ``quality="good"`` takes pixels whose own flag is 0; a mapping from flags to values, meanings or
+                ``{"without": bits}`` is more exact. ``bbox``: (west, south, east, north) in degrees. ``time``: granules
+                that overlap a period. ``where``: any other mask, a function of the cube's Dataset (slower).
+                ``skip_damaged=True`` leaves damaged files out with a warning. ``client``: a ``distributed.Client``, or
+                ``"auto"``. ``at``: the version of the cube, such as ``"2026-05-01"``.
+
+        Returns:
+            A DataArray of float64 without the dimensions in ``over``; its attributes tell files and commit.
+
+        Raises:
+            CatalogError: One of its kinds, for everything that a person can mend.
         """
         return self._reduce("mean", variable, over, options)
 
@@ -210,7 +224,15 @@ class Entry:
         return self._reduce("max", variable, over, options)
 
     def series(self, variable: str, bbox: Sequence[float], how: str = "mean", **options: Any) -> Any:
-        """Return one value per cycle of a region."""
+        """Return one value per cycle for the pixels in a box.
+
+        Args:
+            variable: Name of the variable.
+            bbox: (west, south, east, north) in degrees; west greater than east goes across the antimeridian.
+            how: ``"mean"``, ``"count"``, ``"std"``, ``"min"``, ``"max"``, or a list of them for a Dataset.
+            **options: ``by="pass_number"``: a value for every crossing; ``by="month"``: for every calendar month. The
+                others are those of :meth:`mean`.
+        """
         from swotvre_catalogs.reduce import series
 
         return series(self, variable, bbox, how=how, **options)
@@ -218,13 +240,28 @@ class Entry:
     def grid(
         self, variable: str, step_degrees: float, bbox: Sequence[float] | None = None, how: str = "mean", **options: Any
     ) -> Any:
-        """Return the values binned to a regular grid of ``step_degrees``."""
+        """Return the pixels of all files put on a regular grid of longitude and latitude.
+
+        Args:
+            variable: Name of the variable.
+            step_degrees: Size of a cell.
+            bbox: Edges of the grid, (west, south, east, north) in degrees; the globe by default.
+            how: As for :meth:`series`.
+            **options: ``by="cycle_number"``, ``"month"`` (of the year), ``"months"`` (calendar months) or ``"season"``:
+                a map for each. The others are those of :meth:`mean`.
+        """
         from swotvre_catalogs.reduce import grid
 
         return grid(self, variable, step_degrees, bbox=bbox, how=how, **options)
 
     def climatology(self, variable: str, **options: Any) -> Any:
-        """Return the mean of each month of the year."""
+        """Return the mean of each month of the year, over all years; a granule is of the month of its begin.
+
+        Args:
+            variable: Name of the variable.
+            **options: ``by="season"``; ``how`` as for :meth:`series`; ``over="cycle_number"``: one value per month and
+                pixel; ``step_degrees=1``: one map per month. The others are those of :meth:`mean`.
+        """
         from swotvre_catalogs.reduce import climatology
 
         return climatology(self, variable, **options)
