@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Iterator, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import pandas
-
 from swotvre_catalogs.datalake import Datalake, configured_datalake
 from swotvre_catalogs.entry import Entry
-from swotvre_catalogs.errors import UnknownProductError
+from swotvre_catalogs.errors import MissingDatalakeError, UnknownProductError
 from swotvre_catalogs.parameters import near_miss
+from swotvre_catalogs.product_table import ProductTable
 from swotvre_catalogs.products import Product, load_products
 
 __all__ = ["Catalog", "Entry", "open_catalog", "open_folder"]
@@ -56,6 +54,8 @@ def open_folder(folder: str | os.PathLike[str], index: str | os.PathLike[str] | 
     from swotvre_catalogs.index.folder import Folder, products_of
 
     address = os.fspath(folder)
+    if not address:
+        raise MissingDatalakeError("the address of the folder is empty; expected a folder, such as '.'")
     opened = Folder(address if "://" in address else str(Path(address).expanduser().absolute()))
     return Catalog(opened, products_of(opened, load_products()), index)
 
@@ -76,6 +76,20 @@ class Catalog(Mapping[str, Entry]):
             raise UnknownProductError(f"no product {name!r} in the catalog{there}")
         return Entry(self.datalake, self._products[name], self._index_address)
 
+    def __getattr__(self, name: str) -> Entry:
+        # As with Intake's catalogs: a product is an attribute as well.
+        if name.startswith("_"):
+            raise AttributeError(f"a catalog has no attribute {name!r}")
+        if name not in self._products:
+            raise AttributeError(f"a catalog has no attribute {name!r}{near_miss(name, [*self._products, 'products'])}")
+        return self[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._products]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._products)
+
     def __contains__(self, name: object) -> bool:
         return name in self._products
 
@@ -85,7 +99,7 @@ class Catalog(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self._products)
 
-    def products(self) -> pandas.DataFrame:
+    def products(self) -> ProductTable:
         """Return one row per product: what it is, and what of it the datalake holds.
 
         The granule index answers where there is one, else the datalake is listed. ``where`` says where the files lie,
@@ -93,11 +107,11 @@ class Catalog(Mapping[str, Entry]):
         """
         from swotvre_catalogs.index.summary import summarise
 
-        return pandas.DataFrame([summarise(entry) for entry in self.values()]).set_index("name")
+        return ProductTable.of(map(summarise, self.values()), self.datalake.address)
 
     def __repr__(self) -> str:
         lines = (f"  {name:<22} {product.metadata.title}" for name, product in self._products.items())
         return "\n".join((f"Catalog of {len(self)} products on {self.datalake.address}", *lines))
 
     def _repr_html_(self) -> str:
-        return f"<p>Catalog on <code>{html.escape(self.datalake.address)}</code></p>{self.products().to_html()}"
+        return self.products()._repr_html_()

@@ -60,6 +60,9 @@ class Datalake:
         self._connect()
         self._check()
 
+    #: Whether products are told by the names of files alone, wherever these lie.
+    is_told_by_names = False
+
     def _connect(self) -> None:
         options = self.s3.s3fs_options() if self.s3 else self.storage_options
         try:
@@ -151,14 +154,14 @@ class Datalake:
         return self.s3.redact(str(error)) if self.s3 else str(error)
 
     @cached_property
-    def simulated_paths(self) -> frozenset[str]:
-        """The files that a sample datalake's manifest calls simulated; none where there is no manifest."""
+    def simulated_paths(self) -> frozenset[str] | None:
+        """The files that a sample datalake's manifest calls simulated; None where there is no manifest."""
         try:
             with self._filesystem.open(f"{self._root}/{MANIFEST}", mode="rb") as file:
                 files = json.load(file)["files"]
             return frozenset(path for path, facts in files.items() if facts["simulated"])
         except FileNotFoundError:
-            return frozenset()
+            return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnreadableDatalakeError(f"{self.url(MANIFEST)} is not the manifest of a sample: {error!r}") from error
 
@@ -213,6 +216,8 @@ def configured_datalake(
         DatalakeError: If the storage options of the environment are not a JSON object.
     """
     chosen = os.fspath(address) if address is not None else os.environ.get(ADDRESS_VARIABLE, "")
+    if address is not None and not chosen:
+        raise MissingDatalakeError("the address of the datalake is empty; expected a folder or s3://bucket/prefix")
     if not chosen:
         raise MissingDatalakeError(
             f"no datalake address: {ADDRESS_VARIABLE} is not set; set it to a folder or s3://bucket/prefix, "

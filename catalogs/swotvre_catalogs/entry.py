@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 import os
+import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pandas
-
-from swotvre_catalogs.datalake import Datalake
+from swotvre_catalogs.datalake import ADDRESS_VARIABLE, Datalake
 from swotvre_catalogs.granules import find_granules, granule_table, latest_versions
 from swotvre_catalogs.index.place import Place, configured_place
+from swotvre_catalogs.notebook_table import html_table
 from swotvre_catalogs.parameters import resolve_parameters
-from swotvre_catalogs.products import Product
+from swotvre_catalogs.products import Parameter, Product
 from swotvre_catalogs.reading import with_accessor
 from swotvre_catalogs.selection import Selection
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import geopandas
+    import pandas
     import xarray
 
     from swotvre_catalogs.cube import BuildReport
@@ -61,6 +62,19 @@ class Entry:
             ParameterValueError: If a value has the wrong type or is out of bounds.
         """
         return Selection(self.datalake, self.product, resolve_parameters(self.product, parameters))
+
+    def command(self, noun: str, version: str | None = None) -> str:
+        """Return the command that builds the product's ``index`` or ``cube``, for this datalake and place."""
+        parts = ["swot-vre", "catalog", noun, self.name]
+        if version is not None:
+            parts += ["--version", version]
+        if self.datalake.address != os.environ.get(ADDRESS_VARIABLE, "").rstrip("/"):
+            parts += ["--datalake", self.datalake.address]
+        if self.datalake.is_told_by_names:
+            parts.append("--folder")
+        if self._index_address is not None:
+            parts += ["--index", os.fspath(self._index_address)]
+        return shlex.join(parts)
 
     def to_dask(self) -> xarray.Dataset:
         """Open the default granule lazily."""
@@ -173,9 +187,23 @@ class Entry:
         return export_zarr(self, to, bbox, time, variables, **options)
 
     def mean(self, variable: str, over: Any = None, **options: Any) -> Any:
-        """Return the mean over ``cycle_number``, ``pass_number`` or everything (None); options of :func:`reduce`.
+        """Return the mean over some dimensions of all files, read in place; each pixel has the same weight.
 
-        ``quality``, ``bbox``, ``time`` and ``where`` choose what counts; ``client`` is a Dask client to scale out on.
+        Args:
+            variable: Name of the variable.
+            over: ``"cycle_number"``, ``"pass_number"``, ``"num_lines"``, ``"num_pixels"``, a tuple of them, or None for
+                all. A list of these gives a list of results, the files read once.
+            **options: ``quality="good"`` takes pixels whose own flag is 0; a mapping from flags to values, meanings or
+                ``{"without": bits}`` is more exact. ``bbox``: (west, south, east, north) in degrees. ``time``: granules
+                that overlap a period. ``where``: any other mask, a function of the cube's Dataset (slower).
+                ``skip_damaged=True`` leaves damaged files out with a warning. ``client``: a ``distributed.Client``, or
+                ``"auto"``. ``at``: the version of the cube, such as ``"2026-05-01"``.
+
+        Returns:
+            A DataArray of float64 without the dimensions in ``over``; its attributes tell files and commit.
+
+        Raises:
+            CatalogError: One of its kinds, for everything that a person can mend.
         """
         return self._reduce("mean", variable, over, options)
 
@@ -196,7 +224,15 @@ class Entry:
         return self._reduce("max", variable, over, options)
 
     def series(self, variable: str, bbox: Sequence[float], how: str = "mean", **options: Any) -> Any:
-        """Return one value per cycle of a region."""
+        """Return one value per cycle for the pixels in a box.
+
+        Args:
+            variable: Name of the variable.
+            bbox: (west, south, east, north) in degrees; west greater than east goes across the antimeridian.
+            how: ``"mean"``, ``"count"``, ``"std"``, ``"min"``, ``"max"``, or a list of them for a Dataset.
+            **options: ``by="pass_number"``: a value for every crossing; ``by="month"``: for every calendar month. The
+                others are those of :meth:`mean`.
+        """
         from swotvre_catalogs.reduce import series
 
         return series(self, variable, bbox, how=how, **options)
@@ -204,13 +240,28 @@ class Entry:
     def grid(
         self, variable: str, step_degrees: float, bbox: Sequence[float] | None = None, how: str = "mean", **options: Any
     ) -> Any:
-        """Return the values binned to a regular grid of ``step_degrees``."""
+        """Return the pixels of all files put on a regular grid of longitude and latitude.
+
+        Args:
+            variable: Name of the variable.
+            step_degrees: Size of a cell.
+            bbox: Edges of the grid, (west, south, east, north) in degrees; the globe by default.
+            how: As for :meth:`series`.
+            **options: ``by="cycle_number"``, ``"month"`` (of the year), ``"months"`` (calendar months) or ``"season"``:
+                a map for each. The others are those of :meth:`mean`.
+        """
         from swotvre_catalogs.reduce import grid
 
         return grid(self, variable, step_degrees, bbox=bbox, how=how, **options)
 
     def climatology(self, variable: str, **options: Any) -> Any:
-        """Return the mean of each month of the year."""
+        """Return the mean of each month of the year, over all years; a granule is of the month of its begin.
+
+        Args:
+            variable: Name of the variable.
+            **options: ``by="season"``; ``how`` as for :meth:`series`; ``over="cycle_number"``: one value per month and
+                pixel; ``step_degrees=1``: one map per month. The others are those of :meth:`mean`.
+        """
         from swotvre_catalogs.reduce import climatology
 
         return climatology(self, variable, **options)
@@ -220,13 +271,17 @@ class Entry:
 
         return reduce(self, how, variable, over=over, **options)
 
-    @cached_property
-    def _parameter_table(self) -> pandas.DataFrame:
-        rows = [
-            (name, p.type, p.default, "" if p.min is None else p.min, "" if p.max is None else p.max, p.description)
+    @property
+    def _filters(self) -> dict[str, str]:
+        """What ``sel`` takes beside the parameters, with what it means."""
+        return {"bbox": "(west, south, east, north) in degrees", "time": "A period"} | self.product.metadata.filters
+
+    @property
+    def _parameter_rows(self) -> list[tuple[Any, ...]]:
+        return [
+            (name, p.type, p.default, "" if p.min is None else p.min, "" if p.max is None else p.max, _meaning(p))
             for name, p in self.product.parameters.items()
         ]
-        return pandas.DataFrame(rows, columns=["parameter", "type", "default", "min", "max", "description"])
 
     def _known_place(self) -> str | None:
         from swotvre_catalogs.index.summary import known_place
@@ -236,8 +291,9 @@ class Entry:
     def __repr__(self) -> str:
         lines = [f"{self.name}: {self.product.metadata.title}", self.product.description]
         lines += [
-            f"  {name} ({p.type}, default {p.default}): {p.description}" for name, p in self.product.parameters.items()
+            f"  {name} ({p.type}, default {p.default}): {_meaning(p)}" for name, p in self.product.parameters.items()
         ]
+        lines += [f"  {name} (sel): {meaning}" for name, meaning in self._filters.items()]
         place = self._known_place()
         return "\n".join([*lines, f"Files: {place}"] if place else lines)
 
@@ -248,5 +304,12 @@ class Entry:
             f"<h4>{html.escape(metadata.title)} <code>{html.escape(self.name)}</code></h4>"
             f"<p>{html.escape(self.product.description)}</p><p><em>{html.escape(facts)}</em></p>"
             f"<p>Files: <code>{html.escape(self._known_place() or self.datalake.address)}</code></p>"
-            + (self._parameter_table.to_html(index=False) if self.product.parameters else "")
+            + html_table(("parameter", "type", "default", "from", "to", "meaning"), self._parameter_rows)
+            + html_table(("sel() takes as well", "meaning"), list(self._filters.items()))
         )
+
+
+def _meaning(parameter: Parameter) -> str:
+    """Return the description of a parameter, with the values that it can have where they are few."""
+    choices = f" ({', '.join(parameter.allowed)})" if parameter.allowed else ""
+    return f"{parameter.description}{choices}"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas
 
 from swotvre_catalogs.datalake import Datalake, StoredFile
+from swotvre_catalogs.errors import ParameterValueError
 from swotvre_catalogs.products import Product, as_date
 
 #: The end of the name of a SWOT granule: first and last measurement, then composite release identifier and
@@ -100,6 +101,34 @@ def find_granules(datalake: Datalake, product: Product, values: Mapping[str, Any
         and all(granule.values[n] in (v if isinstance(v, list) else [v]) for n, v in wanted.items())
     ]
     return sorted(found, key=lambda granule: (granule.key, granule.rank))
+
+
+def is_of_version(crid: str, version: str) -> bool:
+    """Tell whether a granule is of a version, named in whole or by its beginning: ``PIC0`` is ``PIC0_01`` as well."""
+    asked = re.escape(version.strip().removeprefix("v"))
+    return re.match(rf"v?{asked}(?:$|[._])", crid) is not None
+
+
+def check_version(product: Product, version: Any) -> None:
+    """Check that a version can be one.
+
+    Raises:
+        ParameterValueError: If it is no text of letters, digits, dots and underscores.
+    """
+    if not isinstance(version, str) or not re.fullmatch(r"[\w.]+", version):
+        raise ParameterValueError(
+            f"{product.name}: version is {version!r:.100}; expected a text such as 'PIC0', 'PIC0_01' or 'v2.0.1'"
+        )
+
+
+def absence(datalake: Datalake, product: Product, version: str | None = None) -> str:
+    """Return in words that the datalake holds no granule of a product, or of a version of it."""
+    if version is not None and (found := find_granules(datalake, product)):
+        there = ", ".join(sorted({granule.crid for granule in found if granule.crid})) or "none"
+        return f"{product.name}: no granule of version {version!r}; there are: {there}"
+    where = datalake.url(product.glob({}))
+    source = f"the product comes from {product.metadata.provider}"
+    return f"the datalake holds no granule of {product.name}; looked for {where}; {source}"
 
 
 def latest_versions(granules: Iterable[Granule]) -> list[Granule]:

@@ -13,6 +13,14 @@ from swotvre_catalogs.products import Parameter, Product, as_date
 #: The one parameter that may be a list, or None for every value that exists: cycles of one pass can be stacked.
 STACKED = "cycle_number"
 
+#: What ``sel`` takes of every product.
+SELECTING = ("bbox", "time", "version", "clip")
+
+#: Letters from which on the beginning of a name tells which one is meant.
+_TELLING = 3
+#: Names that a message lists at most, and those that it lists of more.
+_MOST_TOLD, _FEW_TOLD = 24, 12
+
 
 def resolve_parameters(product: Product, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for every parameter of the product: what was asked, or else the default.
@@ -60,18 +68,37 @@ def resolve_asked(product: Product, asked: Mapping[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def near_miss(name: str, names: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for a name like one of ``names``, or nothing."""
-    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def near_miss(name: Any, names: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for a name like one of ``names``, or nothing; one that begins alike goes first."""
+    asked = str(name).lower()
+    known = {one.lower(): one for one in names}
+    begun = [one for one in known if len(asked) >= _TELLING and one.startswith(asked)]
+    close = difflib.get_close_matches(asked, begun or known, n=1, cutoff=0.0 if begun else 0.5)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""
+
+
+def known_names(name: Any, names: Iterable[str]) -> str:
+    """Return names in words: all where they are few, else those most like ``name`` and how many more there are."""
+    known = list(names)
+    if len(known) <= _MOST_TOLD:
+        return ", ".join(known) or "none"
+    asked = str(name).lower()
+    like = sorted(known, key=lambda one: -difflib.SequenceMatcher(None, asked, one.lower()).ratio())[:_FEW_TOLD]
+    return f"{', '.join(sorted(like))} and {len(known) - len(like)} more"
 
 
 def _unknown_parameter(product: Product, name: str) -> str:
-    if not product.parameters:
-        return f"{product.name} has no parameters, received {name!r}"
     names = [*product.parameters, *product.metadata.filters]
-    miss = f"; {name} is one of sel()" if name in product.metadata.filters else near_miss(name, names)
-    return f"{product.name} has no parameter {name!r}; expected: {', '.join(names)}{miss}"
+    if name in (*product.metadata.filters, *SELECTING):
+        miss = f"; {name} is one of sel()"
+    elif name in ("variable", "variables"):
+        miss = "; variables are chosen of the result: sel(...)[names]"
+    else:
+        miss = near_miss(name, [*names, *SELECTING])
+    if not product.parameters:
+        return f"{product.name} has no parameters, received {name!r}{miss}"
+    also = ", ".join(SELECTING)
+    return f"{product.name} has no parameter {name!r}; expected: {', '.join(names)}; for sel() also {also}{miss}"
 
 
 def _resolve(product: Product, name: str, parameter: Parameter, value: Any) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import xarray
 
 from swotvre_catalogs.datalake import Datalake
-from swotvre_catalogs.errors import UnreadableGranuleError
+from swotvre_catalogs.errors import CatalogError, UnreadableGranuleError
+from swotvre_catalogs.file_kinds import first_bytes, reason_against
 from swotvre_catalogs.products import Product
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ def _unreadable(datalake: Datalake, path: str, group: str | None, error: Excepti
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "group not found" in reason:
         return f"{datalake.url(path)} has no group {group!r}; choose another group"
+    with suppress(CatalogError, OSError):
+        reason = reason_against(first_bytes(datalake.open(path))) or reason
     return f"cannot read {where}{datalake.url(path)}: {reason:.300}; the file may be damaged, the others still open"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,8 @@ def icechunk_container(
 
     prefix = container_prefix(address)
     if not is_s3(address):
-        return icechunk.VirtualChunkContainer(prefix, icechunk.local_filesystem_store(str(_folder(address))))
+        folder = prefix.removeprefix("file://").rstrip("/") or "/"
+        return icechunk.VirtualChunkContainer(prefix, icechunk.local_filesystem_store(folder))
     access = _access(storage_options)
     store = icechunk.s3_store(
         region=access.region,
@@ -163,10 +165,31 @@ def icechunk_credentials(address: str, storage_options: Mapping[str, Any] | S3Ac
 
 
 def container_prefix(address: str) -> str:
-    """Return the URL prefix of the virtual chunk container of an address, with ``/`` at its end."""
+    """Return the URL prefix of the virtual chunk container of an address, with ``/`` at its end.
+
+    It is that of the address, or of the nearest folder above it whose path needs no encoding: Icechunk compares the
+    prefix with encoded locations where it writes, and with decoded ones where it reads.
+    """
+    scheme, _, path = location_prefix(address).partition("://")
+    parts = path.removesuffix("/").split("/")
+    plain = next((number for number, part in enumerate(parts) if "%" in part), len(parts))
+    return f"{scheme}://{'/'.join(parts[:plain])}/"
+
+
+def location_prefix(address: str) -> str:
+    """Return what the URL of every chunk below an address begins with, encoded, with ``/`` at its end."""
     if is_s3(address):
-        return "s3://" + "/".join(part for part in split_s3(address) if part) + "/"
-    return f"file://{_folder(address)}".rstrip("/") + "/"
+        return "s3://" + quoted("/".join(part for part in split_s3(address) if part)) + "/"
+    return f"file:///{quoted(str(_folder(address)).strip('/'))}/".replace(":////", ":///")
+
+
+#: Characters that stay as they are in the URL of a chunk.
+_PLAIN = "/:@!$&'()*+,;=~._-"
+
+
+def quoted(path: str) -> str:
+    """Return a path as Icechunk wants it in a URL: a space, a hash or a letter with an accent is encoded."""
+    return urllib.parse.quote(path, safe=_PLAIN)
 
 
 @dataclass(frozen=True)

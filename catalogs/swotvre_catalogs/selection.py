@@ -13,7 +13,7 @@ import xarray
 from swotvre_catalogs.cycles import stack_cycles
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.errors import GranuleWarning, MissingGranuleError, ReaderError, UnreadableGranuleError
-from swotvre_catalogs.granules import Granule, find_granules, granule_table, latest_versions, number_ranges
+from swotvre_catalogs.granules import Granule, absence, find_granules, granule_table, latest_versions, number_ranges
 from swotvre_catalogs.parameters import STACKED
 from swotvre_catalogs.products import Product
 from swotvre_catalogs.reading import open_dataset, read_shapes, with_accessor
@@ -98,9 +98,7 @@ class Selection:
     def _nothing_found(self) -> str:
         existing = find_granules(self.datalake, self.product)
         if not existing:
-            where = self.datalake.url(self.product.glob({}))
-            source = f"the product comes from {self.product.metadata.provider}"
-            return f"the datalake holds no granule of {self.product.name}; looked for {where}; {source}"
+            return absence(self.datalake, self.product)
         asked = {n: v for n, v in self.parameters.items() if n in self.product.path_parameters and v is not None}
         lists = {n: v if isinstance(v, list) else [v] for n, v in asked.items()}
         hints = []

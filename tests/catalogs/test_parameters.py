@@ -3,6 +3,7 @@
 import pytest
 
 from swotvre_catalogs import CatalogError, ParameterValueError, UnknownParameterError, UnknownProductError
+from swotvre_catalogs.parameters import known_names, near_miss
 
 
 @pytest.mark.parametrize(
@@ -15,8 +16,39 @@ def test_an_unknown_product_is_refused_with_the_nearest(catalog, name, meant):
 
 
 def test_a_misspelt_parameter_is_refused_with_the_nearest(catalog):
-    with pytest.raises(UnknownParameterError, match="expected: cycle_number, pass_number; did you mean 'pass_number'"):
+    with pytest.raises(
+        UnknownParameterError, match=r"expected: cycle_number, pass_number; .*did you mean 'pass_number'"
+    ):
         catalog["l2_lr_ssh_expert"](cycle_number=1, pas_number=14)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"box": (1, 2, 3, 4)}, "did you mean 'bbox'"),
+        ({"times": "2024"}, "did you mean 'time'"),
+        ({"variable": "ssh_karin_2"}, r"variables are chosen of the result: sel\(...\)\[names\]"),
+    ],
+)
+def test_a_selection_says_what_it_takes(catalog, asked, said):
+    with pytest.raises(UnknownParameterError, match=f"for sel.. also bbox, time, version, clip; {said}"):
+        catalog["l2_lr_ssh_expert"].sel(**asked)
+    with pytest.raises(UnknownParameterError, match=r"bbox is one of sel\(\)"):
+        catalog["l2_lr_ssh_expert"](bbox=(1, 2, 3, 4))
+
+
+def test_the_beginning_of_a_name_tells_which_one_is_meant():
+    names = ["ssh_karin", "ssha_karin_2", "ssha_karin", "Reach"]
+    assert near_miss("ssha", names) == "; did you mean 'ssha_karin'?"
+    assert near_miss("reahc", names) == "; did you mean 'Reach'?"
+    assert near_miss("zzz", names) == near_miss(3, names) == ""
+
+
+def test_of_many_names_the_nearest_are_told():
+    assert known_names("x", ["a", "b"]) == "a, b"
+    told = known_names("height_7", [f"height_{number}" for number in range(100)] + ["other"])
+    assert "height_7," in told
+    assert told.endswith("and 89 more")
 
 
 def test_a_product_without_parameters_says_so(catalog):

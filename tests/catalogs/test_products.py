@@ -1,5 +1,6 @@
 """The entries: plain Intake v1 YAML that Intake itself opens, and mistakes in them are named."""
 
+import copy
 import datetime
 from importlib import resources
 
@@ -215,3 +216,30 @@ def test_catalog_and_entries_describe_themselves(catalog):
     assert "cycle_number (int, default 1)" in repr(entry)
     assert "geographically fixed" in entry._repr_html_()
     assert repr(entry(cycle_number=3)) == "l2_lr_ssh_expert(cycle_number=3, pass_number=14)"
+
+
+def test_an_entry_says_all_that_sel_takes(catalog):
+    for text in (repr(catalog["l2_hr_riversp"]), catalog["l2_hr_riversp"]._repr_html_()):
+        for told in ("bbox", "time", "reach_id", "Reach of SWORD", "AF, AR, AS"):
+            assert told in text
+
+
+def test_a_product_is_an_attribute_and_completed_by_the_tabulator(catalog):
+    assert catalog.l2_lr_ssh_expert.name == "l2_lr_ssh_expert"
+    assert {"duacs_l4", "products"} <= set(dir(catalog))
+    assert catalog._ipython_key_completions_() == list(catalog)
+    with pytest.raises(AttributeError, match="did you mean 'l2_lr_ssh_expert'"):
+        catalog.l2_lr_ssh_expertt  # noqa: B018
+    assert not hasattr(copy.copy(catalog), "_ipython_display_")
+
+
+def test_a_notebook_shows_places_below_the_datalake_on_unbroken_lines(catalog, lake):
+    shown = catalog._repr_html_()
+    assert shown.count(str(lake)) == 1
+    assert ">swot/l2_lr_ssh/expert<" in shown
+    assert "white-space: nowrap" in shown
+    assert catalog.products()._repr_html_() == shown
+
+
+def test_a_datalake_without_a_manifest_does_not_tell_whether_files_are_real(catalog):
+    assert catalog.products().loc["l2_lr_ssh_expert", "origin"] == ""

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from swotvre_catalogs import Catalog, GranuleWarning, MissingGranuleError, open_catalog
+from swotvre_catalogs import Catalog, GranuleWarning, MissingGranuleError, MissingIndexError, open_catalog
 
 VECTORS = ("l2_hr_riversp", "l2_hr_lakesp")
 
@@ -27,6 +27,11 @@ def test_a_product_of_which_there_is_none_says_so(sample):
     for entry in absent:
         with pytest.raises(MissingGranuleError, match=r"holds no granule of .*; the product comes from CNES"):
             entry.to_dask()
+        with pytest.raises(MissingIndexError, match=r"holds no granule of .*; the product comes from CNES"):
+            entry.index()
+        if entry.name == "l3_lr_ssh_technical":
+            with pytest.raises(MissingGranuleError, match=r"holds no granule of .*; the product comes from CNES"):
+                entry.mean("ssha_filtered")
         assert entry.granules().empty
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,16 @@ import numpy
 from numpy.typing import NDArray
 
 from swotvre_catalogs.cube.chunk_table import ChunkTable, LeftOutFile
+from swotvre_catalogs.cube.errors import CubeError
 from swotvre_catalogs.cube.indexer import Indexer
 from swotvre_catalogs.cube.listing import list_files
 from swotvre_catalogs.cube.plan import ArrayPlan, plan_arrays
 from swotvre_catalogs.cube.publication import Publication
-from swotvre_catalogs.cube.repository import BRANCH, create_repository, cube_name, open_repository
+from swotvre_catalogs.cube.repository import BRANCH, create_repository, cube_name, first_line, open_repository
 from swotvre_catalogs.cube.table_building import Changes, TableBuilder, find_changes
 from swotvre_catalogs.cube.versions import CubeVersion
 from swotvre_catalogs.errors import MissingGranuleError
+from swotvre_catalogs.granules import absence
 from swotvre_catalogs.index.place import Place, configured_place
 from swotvre_catalogs.index.scans import Scans
 
@@ -95,7 +98,7 @@ def build_cube(
         CubeError: If the product has no fixed grid, or the place cannot be written.
         MissingGranuleError: If the datalake holds no file of it.
     """
-    name = cube_name(entry.name, version)
+    name = cube_name(entry.product, version)
     place = _writable_place(entry)
     with place.lock(f"cube-{name}"):
         return _Build(entry, place, name, version).run(progress, message, jobs)
@@ -123,10 +126,7 @@ class _Build:
         known = {} if old is None else _known(old)
         listed = list_files(self._datalake, self._product, known, self._version)
         if not listed:
-            raise MissingGranuleError(
-                f"the datalake holds no granule of {self._name}; looked for "
-                f"{self._datalake.url(self._product.glob({}))}"
-            )
+            raise MissingGranuleError(absence(self._datalake, self._product, self._version))
         changes = find_changes(listed, old)
         if old is not None and before is not None and not changes:
             return self._report(old, before.commit, changes, None)
@@ -134,11 +134,23 @@ class _Build:
         table = builder.apply(changes, progress, jobs)
         if repository is None:
             repository = create_repository(self._place, self._datalake, self._name)
-        session = repository.writable_session(BRANCH)
-        publication = Publication(session, self._datalake, table, holes=builder.holes)
-        self._publish(publication, before if old is not None else None, old, changes)
-        commit = session.commit(message or _message(table, changes), self._metadata(table, changes), allow_empty=True)
+        with self._icechunk_in_words():
+            session = repository.writable_session(BRANCH)
+            publication = Publication(session, self._datalake, table, holes=builder.holes)
+            self._publish(publication, before if old is not None else None, old, changes)
+            told = message or _message(table, changes)
+            commit = session.commit(told, self._metadata(table, changes), allow_empty=True)
         return self._report(table, commit, changes, publication)
+
+    @contextmanager
+    def _icechunk_in_words(self) -> Iterator[None]:
+        import icechunk
+
+        try:
+            yield
+        except icechunk.IcechunkError as error:
+            where = self._place.cube_address(self._name)
+            raise CubeError(f"the cube at {where} cannot be written: {first_line(error)}") from error
 
     def _before(self, repository: Any) -> CubeVersion | None:
         if repository is None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.cube.layout import FileLayout, VariableLayout
 from swotvre_catalogs.cube.variable_layouts import LayoutReader
+from swotvre_catalogs.file_kinds import first_bytes, reason_against
 
 #: The variables that say where the pixels lie.
 GEOMETRY = ("latitude", "longitude")
@@ -123,7 +124,8 @@ class Indexer:
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise
             # The HDF5 library puts its reason in brackets, after what it tried.
-            raise DamagedFileError(called, f"{error}".splitlines()[0] if str(error) else repr(error)) from error
+            said = f"{error}".splitlines()[0] if str(error) else repr(error)
+            raise DamagedFileError(called, reason_against(first_bytes(source)) or said) from error
 
     def _index(
         self, file_id: Any, raw: IO[bytes] | Any, path: str, size_bytes: int, modified_ns: int, etag: str

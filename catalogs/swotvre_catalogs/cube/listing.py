@@ -10,7 +10,7 @@ import numpy
 
 from swotvre_catalogs.cube.errors import CubeError
 from swotvre_catalogs.datalake import Datalake, StoredFile
-from swotvre_catalogs.granules import Granule, parse_granule
+from swotvre_catalogs.granules import Granule, is_of_version, parse_granule
 from swotvre_catalogs.index.listing import stored_files
 from swotvre_catalogs.index.scanning import has_cube
 from swotvre_catalogs.products import Product
@@ -71,7 +71,7 @@ def list_files(
                 continue
             parsed[file.path] = granule
             key, crid = (granule.values["cycle_number"], granule.values["pass_number"]), granule.crid
-        if version is None or crid == version or crid.startswith(f"{version}_"):
+        if version is None or is_of_version(crid, version):
             groups.setdefault(key, []).append(file)
     listed = []
     for key in sorted(groups):

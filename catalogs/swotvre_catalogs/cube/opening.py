@@ -52,26 +52,28 @@ def open_version(entry: Entry, at: Any = None, version: str | None = None) -> Cu
         MissingCubeError: If it was not built and is not small, or has no such version.
         CubeError: If the product has no fixed grid.
     """
-    name = cube_name(entry.name, version)
+    name = cube_name(entry.product, version)
     repository = open_repository(entry.place, entry.datalake, name)
     if repository is not None:
         opened = CubeVersion.open(repository, find_commit(repository, at, name), entry, entry.place, name)
         if opened.facts:
-            _refuse_other_datalake(opened, entry)
+            _refuse_other_datalake(opened, entry, version)
             return opened
     if at is not None:
-        raise MissingCubeError(f"{name} has no cube yet, so none of {at!r}; build it: {_command(entry, version)}")
+        raise MissingCubeError(f"{name} has no cube yet, so none of {at!r}; build it: {entry.command('cube', version)}")
     from swotvre_catalogs.cube.building import build_cube
     from swotvre_catalogs.cube.listing import list_files
 
     count = len(list_files(entry.datalake, entry.product, version=version))
     if count > BUILT_AT_ONCE:
-        raise MissingCubeError(f"{name} has no cube yet, and {count} files; build it once: {_command(entry, version)}")
+        raise MissingCubeError(
+            f"{name} has no cube yet, and {count} files; build it once: {entry.command('cube', version)}"
+        )
     report = build_cube(entry, version=version)
     entry.__dict__.pop("place", None)  # on an object store it may be another one now that it was written
     repository = open_repository(entry.place, entry.datalake, name)
     if repository is None:
-        raise MissingCubeError(f"the cube of {name} is gone again; build it: {_command(entry, version)}")
+        raise MissingCubeError(f"the cube of {name} is gone again; build it: {entry.command('cube', version)}")
     return CubeVersion.open(repository, report.commit, entry, entry.place, name)
 
 
@@ -85,13 +87,9 @@ def warn_of_left_out(name: str, table: ChunkTable) -> None:
         )
 
 
-def _refuse_other_datalake(opened: CubeVersion, entry: Entry) -> None:
+def _refuse_other_datalake(opened: CubeVersion, entry: Entry, version: str | None) -> None:
     if not opened.is_of(entry.datalake):
         raise MissingCubeError(
             f"the cube at {opened.place.cube_address(opened.name)} is of the datalake {opened.facts.get('datalake')}, "
-            f"not of {entry.datalake.address}; build it anew: {_command(entry, None)}"
+            f"not of {entry.datalake.address}; build it anew: {entry.command('cube', version)}"
         )
-
-
-def _command(entry: Entry, version: str | None) -> str:
-    return f"swot-vre catalog cube {entry.name}" + (f" --version {version}" if version else "")

@@ -22,10 +22,7 @@ from swotvre_catalogs.cube.plan import ArrayPlan, written_attributes
 from swotvre_catalogs.cube.repacking import NotRepresentableError, repack
 from swotvre_catalogs.cube.repository import TABLE_GROUP
 from swotvre_catalogs.datalake import Datalake
-from swotvre_catalogs.s3_stores import container_prefix
-
-#: Characters that stand for themselves in the address of a virtual chunk.
-_SAFE = "/:@!$&'()*+,;=~._-"
+from swotvre_catalogs.s3_stores import location_prefix, quoted
 
 _THREADS = 4
 
@@ -141,7 +138,7 @@ class Publication:
     def _refer(self, plan: ArrayPlan, rows: list[int], offsets: Any, sizes: Any) -> None:
         from icechunk import VirtualChunkSpec
 
-        prefix = container_prefix(self.datalake.address)
+        prefix = location_prefix(self.datalake.address)
         grid = list(numpy.ndindex(*plan.layout.chunk_grid))
         specs = []
         for row, own_offsets, own_sizes in zip(rows, offsets[rows].tolist(), sizes[rows].tolist(), strict=True):
@@ -157,7 +154,7 @@ class Publication:
 
     def _place(self, prefix: str, row: int) -> tuple[str, str | None, datetime.datetime | None]:
         if row not in self._places:
-            self._places[row] = (prefix + _quoted(self.table.path[row]), *self._checksum(row))
+            self._places[row] = (prefix + quoted(self.table.path[row]), *self._checksum(row))
         return self._places[row]
 
     def _checksum(self, row: int) -> tuple[str | None, datetime.datetime | None]:
@@ -198,9 +195,3 @@ class Publication:
 
 def _key(plan: ArrayPlan, index: tuple[int, ...]) -> str:
     return f"{plan.name}/c/{'/'.join(map(str, index))}"
-
-
-def _quoted(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(path, safe=_SAFE)

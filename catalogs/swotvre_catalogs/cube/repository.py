@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from swotvre_catalogs.cube.errors import CubeError, MissingCubeError
 from swotvre_catalogs.datalake import Datalake
+from swotvre_catalogs.granules import check_version
 from swotvre_catalogs.index.place import Place
 from swotvre_catalogs.parameters import near_miss
+from swotvre_catalogs.products import Product
 
 if TYPE_CHECKING:
     import icechunk
@@ -24,9 +26,16 @@ TABLE_GROUP = "_swotvre"
 CYCLES_PER_MANIFEST = 16
 
 
-def cube_name(product_name: str, version: str | None = None) -> str:
-    """Return what the cube is called in its place: one of a pinned version lies beside that of the newest ones."""
-    return product_name if version is None else f"{product_name}@{version}"
+def cube_name(product: Product, version: str | None = None) -> str:
+    """Return what the cube is called in its place: one of a pinned version lies beside that of the newest ones.
+
+    Raises:
+        ParameterValueError: If the version cannot be one.
+    """
+    if version is None:
+        return product.name
+    check_version(product, version)
+    return f"{product.name}@{version}"
 
 
 def open_repository(place: Place, datalake: Datalake, name: str) -> icechunk.Repository | None:

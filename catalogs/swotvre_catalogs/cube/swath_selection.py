@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from swotvre_catalogs.catalog import Entry
 
 _THREADS = 4
+#: Passes that leave so wide a gap do not go around the globe.
+_EMPTY_DEGREES = 30.0
 
 
 def select_swath(
@@ -223,7 +225,10 @@ def _nothing_found(
     asked += [f"bbox {(box.west, box.south, box.east, box.north)}"] if box is not None else []
     what = f"nothing of {entry.name} for {', '.join(asked) or 'this selection'}"
     if files:
-        return f"{what}: {files} granules fit the rest, but none of their lines crosses the box in that time"
+        when = " in that time" if time is not None else ""
+        return (
+            f"{what}: {files} granules fit the rest, but none of their lines crosses the box{when}; {_covered(table)}"
+        )
     there = (
         f"cycle_number {number_ranges(table.cycle_numbers.tolist())}, "
         f"pass_number {number_ranges(table.pass_numbers.tolist())}, "
@@ -232,3 +237,19 @@ def _nothing_found(
         else "no granule"
     )
     return f"{what}; there is {there}"
+
+
+def _covered(table: ChunkTable) -> str:
+    """Return in words between which latitudes and longitudes the passes of a product lie."""
+    bounds = table.block_bounds.reshape(-1, 4)
+    south, north, *edges = bounds[numpy.isfinite(bounds).all(axis=1)].T.astype("float64")
+    if not south.size:
+        return "no pass has a position"
+    latitudes = f"the passes lie at latitudes {south.min():.1f} to {north.max():.1f}"
+    around = numpy.unique(numpy.concatenate(edges) % 360)
+    gaps = numpy.diff(around, append=around[0] + 360)
+    widest = int(gaps.argmax())
+    if gaps[widest] < _EMPTY_DEGREES:
+        return f"{latitudes}, all around the globe"
+    west, east = (around[(widest + 1) % around.size] + 180) % 360 - 180, (around[widest] + 180) % 360 - 180
+    return f"{latitudes}, longitudes {west:.1f} to {east:.1f}"

@@ -13,7 +13,7 @@ import numpy
 
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.errors import GranuleWarning, MissingIndexError, ParameterValueError, UnreadableGranuleError
-from swotvre_catalogs.granules import Granule, number_ranges
+from swotvre_catalogs.granules import Granule, absence, number_ranges
 from swotvre_catalogs.hydrology.errors import EmptySelectionError, TileError
 from swotvre_catalogs.index.bbox import Box, parse_time
 from swotvre_catalogs.parameters import resolve_asked
@@ -119,22 +119,15 @@ def _index_of(entry: Entry) -> GranuleIndex:
         return entry.index()
     except MissingIndexError:
         if entry.granules().empty:
-            raise EmptySelectionError(_absent(entry)) from None
+            raise EmptySelectionError(absence(entry.datalake, entry.product)) from None
         raise
-
-
-def _absent(entry: Entry) -> str:
-    where = entry.datalake.url(entry.product.glob({}))
-    source = f"the product comes from {entry.product.metadata.provider}"
-    return f"the datalake holds no granule of {entry.name}; looked for {where}; {source}"
 
 
 def _no_granule(entry: Entry, request: Request) -> str:
     table = entry.granules()
     if table.empty:
-        return _absent(entry)
-    names = (*entry.product.metadata.variants, "cycle_number", "pass_number", "continent")
-    facts = [f"{name} {number_ranges(table[name])}" for name in names if name in table]
+        return absence(entry.datalake, entry.product)
+    facts = [f"{name} {number_ranges(table[name]):.200}" for name in entry.product.path_parameters if name != "date"]
     if table["begin"].notna().any():
         facts.append(f"{table['begin'].min():%Y-%m-%d} to {table['end'].max():%Y-%m-%d}")
     count = f"{len(table)} granule{'s' if len(table) > 1 else ''}"

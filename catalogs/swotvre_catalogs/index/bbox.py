@@ -148,19 +148,28 @@ def parse_time(time: Any) -> tuple[numpy.datetime64, numpy.datetime64]:
     """Return the first and the last instant (datetime64[ns], UTC) of a period.
 
     Args:
-        time: A time, which stands for its whole period (``"2024-06"`` is June), or two of them, both inclusive to the
-            end of their precision; None is no limit on that side. Texts of ISO 8601, dates, datetimes, datetime64.
+        time: A time, which stands for its whole period (``"2024-06"`` is June), or two of them, or a slice, both
+            inclusive to the end of their precision; None is no limit on that side. Texts of ISO 8601, dates,
+            datetimes, datetime64; a datetime is one instant.
 
     Raises:
         ParameterValueError: If it is none of these or ends before it begins.
     """
-    sides = tuple(time) if isinstance(time, tuple | list) else (time, time)
+    sides = _sides(time)
     if len(sides) != 2:
         raise ParameterValueError(f"time is {time!r:.200}; {_TIME_EXPECTED}")
     begin, end = _period(sides[0])[0], _period(sides[1])[1]
     if begin > end:
         raise ParameterValueError(f"time {time!r:.200} ends before it begins; {_TIME_EXPECTED}")
     return begin, end
+
+
+def _sides(time: Any) -> tuple[Any, ...]:
+    if isinstance(time, slice):
+        return (time.start, time.stop) if time.step is None else (time,)
+    if isinstance(time, tuple | list) or getattr(time, "ndim", 0) == 1:  # an array, or an index of pandas
+        return tuple(time)
+    return (time, time)
 
 
 def _period(value: Any) -> tuple[numpy.datetime64, numpy.datetime64]:

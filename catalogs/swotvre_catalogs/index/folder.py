@@ -15,6 +15,8 @@ from swotvre_catalogs.products import DATALAKE_PREFIX, Product
 class Folder(Datalake):
     """A folder, flat or nested, that is searched by file name; hidden folders are left out."""
 
+    is_told_by_names = True
+
     def glob(self, pattern: str) -> list[StoredFile]:
         """List the files whose last path components match ``pattern``, wherever they lie, by path."""
         patterns = pattern.split("/")

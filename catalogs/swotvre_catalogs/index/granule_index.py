@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from swotvre_catalogs.errors import ParameterValueError, UnreadableIndexError
-from swotvre_catalogs.granules import Granule
+from swotvre_catalogs.granules import Granule, check_version, is_of_version
 from swotvre_catalogs.index.bbox import Box, parse_time
 from swotvre_catalogs.index.stac import FIXED_MARGIN_DEGREES, FORMAT_VERSION, parameter_column, published_facts
 from swotvre_catalogs.parameters import resolve_asked
@@ -168,8 +167,8 @@ class GranuleIndex:
 
     def _has_version(self, version: str) -> NDArray[numpy.bool_]:
         existing = pandas.unique(self._columns.crid)
-        asked = re.escape(version.strip().removeprefix("v"))
-        matching = [crid for crid in existing if re.match(rf"v?{asked}(?:$|[._])", crid)]
+        check_version(self.product, version)
+        matching = [crid for crid in existing if is_of_version(crid, version)]
         if not matching:
             there = ", ".join(sorted(filter(None, existing))) or "none"
             raise ParameterValueError(f"{self.product.name}: no granule of version {version!r}; there are: {there}")

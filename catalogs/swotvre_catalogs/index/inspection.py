@@ -17,12 +17,9 @@ import shapely
 from h5py import h5f
 
 from swotvre_catalogs.cube.indexer import file_access
+from swotvre_catalogs.file_kinds import CLASSIC, HDF5, LENGTH, ZIP, reason_against
 from swotvre_catalogs.index.footprint import bounds_box, points_box
 from swotvre_catalogs.index.positions import Positions, fingerprint
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = b"PK\x03\x04"
-_CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
 
 @dataclass(frozen=True)
@@ -57,22 +54,20 @@ def inspect_file(
         return Inspection("unreadable", f"it cannot be opened: {error.strerror or error}")
     with raw:
         try:
-            start = raw.read(8)
-            if start == _HDF5:
+            start = raw.read(LENGTH)
+            if start == HDF5:
                 return _inspect_hdf5(source if isinstance(source, str) else raw, raw, known, wants_times)
-            if start[:4] == _ZIP:
+            if start[:4] == ZIP:
                 raw.seek(0)
                 return _inspect_zip(raw)
-            if start[:4] in _CLASSIC:
+            if start[:4] in CLASSIC:
                 raw.seek(0)
                 return _inspect_classic(raw)
         except PermissionError as error:
             return Inspection("unreadable", str(error))
         except Exception as error:  # the libraries fail on a damaged file in their own ways
             return _damaged(error)
-    if len(start) < 8:
-        return Inspection("truncated", f"it has only {len(start)} bytes")
-    return Inspection("corrupt", f"it is neither netCDF nor a zipped shapefile: it begins with {start!r}")
+    return Inspection("truncated" if len(start) < LENGTH else "corrupt", reason_against(start))
 
 
 def _inspect_hdf5(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swotvre_catalogs.errors import BuildRunningError, GranuleWarning, MissingIndexError, UnreadableIndexError
+from swotvre_catalogs.granules import absence
 from swotvre_catalogs.index.build import build_index
 from swotvre_catalogs.index.granule_index import GranuleIndex, parse_index
 from swotvre_catalogs.index.listing import list_files
@@ -41,6 +42,8 @@ def open_index(entry: Entry) -> GranuleIndex:
     if found is not None and not found.facts.get("on_the_way"):
         return found
     files = [file for file, _ in list_files(entry)]
+    if found is None and not files:
+        raise MissingIndexError(absence(entry.datalake, entry.product))
     if found is not None:
         # Nobody runs a command for a folder of a few files: what was added or replaced there is seen at once.
         if found.identities() == {file[:4] for file in files} or len(files) > FEW_FILES:
@@ -48,8 +51,7 @@ def open_index(entry: Entry) -> GranuleIndex:
     elif len(files) > FEW_FILES:
         raise MissingIndexError(
             f"{entry.name} has no granule index at {entry.place.index_address(entry.name)}, and {len(files)} files are "
-            f"too many to index on the way; build it once with: swot-vre catalog index {entry.name} "
-            f"--datalake {entry.datalake.address}"
+            f"too many to index on the way; build it once with: {entry.command('index')}"
         )
     _build_on_the_way(entry)
     return published_index(entry) or _gone(entry)
@@ -101,6 +103,6 @@ def published_index(entry: Entry) -> GranuleIndex | None:
     if not inside and built_for != entry.datalake.address:
         raise UnreadableIndexError(
             f"the index {address} is of the datalake {built_for}, not of {entry.datalake.address}; name another place "
-            "with open_catalog(index=...) or --index, or build it anew with swot-vre catalog index"
+            f"with open_catalog(index=...) or --index, or build it anew with: {entry.command('index')}"
         )
     return index

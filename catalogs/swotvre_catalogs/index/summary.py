@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: What ``where`` says of a product that the site does not have.
 ABSENT = "not on this datalake"
 
+#: What a file is, by whether the manifest of a sample calls it simulated; other datalakes do not tell.
+_ORIGINS = {False: "real", True: "simulated"}
+
 
 def summarise(entry: Entry) -> dict[str, Any]:
     """Return what a product is, and what of it the datalake holds, as one row of the table.
@@ -24,7 +27,8 @@ def summarise(entry: Entry) -> dict[str, Any]:
     The index answers where there is one that can be used; else the datalake is listed.
     """
     granules = _granules(entry)
-    simulated = {granule.path in entry.datalake.simulated_paths for granule in granules}
+    simulated = entry.datalake.simulated_paths
+    origins = set() if simulated is None else {_ORIGINS[granule.path in simulated] for granule in granules}
     size_bytes = sum(granule.size_bytes for granule in granules)
     return {
         "name": entry.name,
@@ -36,8 +40,7 @@ def summarise(entry: Entry) -> dict[str, Any]:
         "passes": _numbers(granules, "pass_number"),
         "granules": len(granules),
         "volume": written_size(size_bytes),
-        "size_mb": round(size_bytes / 1e6, 1),
-        "origin": " and ".join("simulated" if one else "real" for one in sorted(simulated)),
+        "origin": " and ".join(sorted(origins)),
         "where": _where(entry, granules),
     }
 

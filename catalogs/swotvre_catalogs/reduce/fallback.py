@@ -28,17 +28,15 @@ _DECODED = Packing("<f8", 1.0, 0.0, None)
 
 
 def carry_out_through_xarray(
-    plan: Plan, results: Results, cube: xarray.Dataset, table: ChunkTable, planned: Planned, where: Where | None
+    plan: Plan,
+    results: Results,
+    cube: xarray.Dataset,
+    table: ChunkTable,
+    planned: Planned,
+    mask: xarray.DataArray | None,
 ) -> None:
-    """Add up the pixels of every file as xarray decodes them, pass by pass.
-
-    Raises:
-        ReductionError: If the variable is not numeric, or ``where`` is not a boolean array on the cube.
-    """
-    if cube[plan.variable].dtype.kind not in "iufb":
-        kind = cube[plan.variable].dtype
-        raise ReductionError(f"{plan.variable} holds {kind}, not numbers; reduce .cube()[{plan.variable!r}] yourself")
-    source = _Decoded(plan, cube, table, planned, where)
+    """Add up the pixels of every file as xarray decodes them, pass by pass; ``mask`` is that of `mask_on`."""
+    source = _Decoded(plan, cube, table, planned, mask)
     with ThreadPoolExecutor(thread_count(), thread_name_prefix="reduce") as pool:
         futures = [pool.submit(_carry_out, source, task, results) for task in plan.tasks]
         try:
@@ -63,11 +61,11 @@ class _Decoded:
     """Values and masks of single files, taken from the cube."""
 
     def __init__(
-        self, plan: Plan, cube: xarray.Dataset, table: ChunkTable, planned: Planned, where: Where | None
+        self, plan: Plan, cube: xarray.Dataset, table: ChunkTable, planned: Planned, mask: xarray.DataArray | None
     ) -> None:
         self.plan, self._cube, self._table, self._planned = plan, cube, table, planned
         self.geometry = _CubeGeometry(plan, cube, planned)
-        self._where = None if where is None else _mask(where, cube, plan.variable)
+        self._mask = mask
 
     def files(self, task: Task) -> Iterator[tuple[NDArray[numpy.float64], NDArray[numpy.uint8]]]:
         """Give out values and mask of each file of a task, for all lines of the cube, flat."""
@@ -81,8 +79,8 @@ class _Decoded:
                 flags = _load(self._cube[condition.variable], place)
                 good = _good(condition, flags, flag_attributes(attributes[condition.variable])).reshape(-1)
                 keep &= numpy.repeat(good, keep.size // good.size)
-            if self._where is not None:
-                keep &= _load(self._where, place).astype(bool).reshape(-1)
+            if self._mask is not None:
+                keep &= _load(self._mask, place).astype(bool).reshape(-1)
             if self.plan.box is not None:
                 number = int(self.plan.files.pass_index[row])
                 first, last = self.geometry.window(number)
@@ -111,7 +109,17 @@ def _load(array: xarray.DataArray, place: dict[str, Any]) -> NDArray[Any]:
     return numpy.asarray(chosen.compute(scheduler="synchronous").values)
 
 
-def _mask(where: Where, cube: xarray.Dataset, variable: str) -> xarray.DataArray:
+def mask_on(cube: xarray.Dataset, variable: str, where: Where | None) -> xarray.DataArray | None:
+    """Return the mask that ``where`` gives on the cube, None for none; nothing is computed.
+
+    Raises:
+        ReductionError: If the variable is not numeric, or ``where`` gives no boolean array on the cube.
+    """
+    if cube[variable].dtype.kind not in "iufb":
+        kind = cube[variable].dtype
+        raise ReductionError(f"{variable} holds {kind}, not numbers; reduce .cube()[{variable!r}] yourself")
+    if where is None:
+        return None
     mask = where(cube) if callable(where) else where
     dims = cube[variable].dims
     if not isinstance(mask, xarray.DataArray) or mask.dtype != bool or set(mask.dims) - set(dims):

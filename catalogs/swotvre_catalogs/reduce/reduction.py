@@ -18,7 +18,7 @@ from swotvre_catalogs.errors import GranuleWarning
 from swotvre_catalogs.reduce.cluster import carry_out_on_cluster, chosen_client
 from swotvre_catalogs.reduce.engine import carry_out
 from swotvre_catalogs.reduce.errors import FallbackNotice, ReductionError
-from swotvre_catalogs.reduce.fallback import carry_out_through_xarray
+from swotvre_catalogs.reduce.fallback import carry_out_through_xarray, mask_on
 from swotvre_catalogs.reduce.plan import CYCLE, LINES, PASS, Output, separate_passes
 from swotvre_catalogs.reduce.planning import Planned, most_files, most_files_allowed, plan_request
 from swotvre_catalogs.reduce.request import (
@@ -79,6 +79,8 @@ def reduce(
     check_variable(table, variable)
     dims = variable_dimensions(table, variable)
     overs = over if isinstance(over, list) else [over]
+    if not overs:
+        raise ReductionError("over is an empty list; expected None for all dimensions, or some of: " + ", ".join(dims))
     outputs = [Output(kept_dimensions(one, dims, variable), request.hows) for one in overs]
     grouping = group_files(table, CYCLE, (CYCLE,))
     found = compute(entry, table, request, grouping, outputs)
@@ -96,12 +98,16 @@ def compute(
     planned = plan_request(entry, table, request, grouping, on_grid=any(output.grid for output in outputs))
     warn_of_left_out(entry.name, table)
     client = chosen_client(request.client)
-    cube = None
+    cube = mask = None
     if planned.reason:
-        _give_notice(request, planned.reason, client)
         cube = _cube(entry, table, request)
+        mask = mask_on(cube, request.variable, request.where)
+        _give_notice(request, planned.reason, client)
     if not len(planned.rows):
-        message = f"nothing of {request.variable} lies in the box and the time asked for; the result is empty"
+        where = " and ".join(
+            ["in the box"] * (request.box is not None) + ["in the time"] * (request.period is not None)
+        )
+        message = f"nothing of {request.variable} lies {where or 'here'}; the result is empty"
         warnings.warn(message, GranuleWarning, skip_file_prefixes=(PACKAGE_FOLDER,))
     found: list[xarray.Dataset] = [xarray.Dataset()] * len(outputs)
     left_out: dict[str, None] = {}
@@ -111,7 +117,7 @@ def compute(
             raise ReductionError(f"{most_files(plan)} files of one pass are more than {allowed}; ask for less time")
         results = Results(plan, len(grouping.labels), len(planned.passes))
         if cube is not None:
-            carry_out_through_xarray(plan, results, cube, table, planned, request.where)
+            carry_out_through_xarray(plan, results, cube, table, planned, mask)
         elif client is not None:
             carry_out_on_cluster(client, plan, results)
         elif plan.tasks:

@@ -159,13 +159,14 @@ def grid_of(box: Box | None, step_degrees: float) -> GridSpec:
     Raises:
         ReductionError: If the step is not a positive number of degrees.
     """
-    if not (isinstance(step_degrees, int | float) and 0 < step_degrees <= 360):
+    if not (isinstance(step_degrees, int | float | numpy.number) and 0 < step_degrees <= 360):
         raise ReductionError(f"step_degrees is {step_degrees!r}; expected a number of degrees above 0")
+    step_degrees = float(step_degrees)
     box = box or Box(-180.0, -90.0, 180.0, 90.0)
     # A step that divides the width but for rounding must not give one more, empty, cell.
     rows = max(1, math.ceil((box.north - box.south) / step_degrees - 1e-9))
     columns = max(1, math.ceil(box.width_degrees / step_degrees - 1e-9))
-    return GridSpec(box.west, box.south, float(step_degrees), rows, columns)
+    return GridSpec(box.west, box.south, step_degrees, rows, columns)
 
 
 def _first_times(table: ChunkTable, box: Box | None) -> NDArray[numpy.datetime64]:

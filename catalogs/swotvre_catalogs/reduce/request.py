@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from swotvre_catalogs.cube.chunk_table import ChunkTable
 from swotvre_catalogs.errors import UnknownVariableError
 from swotvre_catalogs.index.bbox import Box, parse_time
-from swotvre_catalogs.parameters import near_miss
+from swotvre_catalogs.parameters import known_names, near_miss
 from swotvre_catalogs.reduce.errors import ReductionError
 from swotvre_catalogs.reduce.plan import CYCLE, PASS
 
@@ -52,7 +52,10 @@ def make_request(variable: str, how: str | Sequence[str], options: dict[str, Any
     known = {"quality", "bbox", "time", "where", "skip_damaged", "client", "at"}
     for name in options:
         if name not in known:
-            raise ReductionError(f"no option {name!r}{near_miss(name, known)}; expected: {', '.join(sorted(known))}")
+            choice = "; of cycles and passes, .sel(...)[variable] is what to reduce" if name in (CYCLE, PASS) else ""
+            raise ReductionError(
+                f"no option {name!r}{choice or near_miss(name, known)}; expected: {', '.join(sorted(known))}"
+            )
     rest = {name: value for name, value in options.items() if name not in ("bbox", "time")}
     bbox, time = options.get("bbox"), options.get("time")
     return Request(
@@ -82,7 +85,7 @@ def kept_dimensions(over: Over, dims: Sequence[str], variable: str) -> tuple[str
     """
     if over is None:
         return ()
-    reduced = (over,) if isinstance(over, str) else tuple(over)
+    reduced = tuple(over) if isinstance(over, tuple) else (over,)
     for dim in reduced:
         if dim not in dims:
             raise ReductionError(
@@ -92,17 +95,18 @@ def kept_dimensions(over: Over, dims: Sequence[str], variable: str) -> tuple[str
     return tuple(dim for dim in dims if dim not in reduced)
 
 
-def check_variable(table: ChunkTable, variable: str) -> None:
+def check_variable(table: ChunkTable, variable: Any) -> None:
     """Check that some file has the variable.
 
     Raises:
         UnknownVariableError: If none has; the message suggests one that is like it.
     """
-    if variable not in table.variables:
+    if not isinstance(variable, str) or variable not in table.variables:
+        if isinstance(variable, list | tuple):
+            raise UnknownVariableError(f"variable is {variable!r:.200}; expected one name: reduce one after the other")
         names = sorted(table.variables)
-        raise UnknownVariableError(
-            f"no file has a variable {variable!r}{near_miss(str(variable), names)}; there are: {', '.join(names)}"
-        )
+        miss, there = near_miss(variable, names), known_names(variable, names)
+        raise UnknownVariableError(f"no file has a variable {variable!r}{miss}; there are: {there}")
 
 
 def variable_dimensions(table: ChunkTable, variable: str) -> tuple[str, ...]:

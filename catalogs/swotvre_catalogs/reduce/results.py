@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.reduce import kernels
 from swotvre_catalogs.reduce.cells import Cells, Totals
 from swotvre_catalogs.reduce.geometry import PassGeometry
+from swotvre_catalogs.reduce.memory import refuse_more_than_available
 from swotvre_catalogs.reduce.packing import Packing
 from swotvre_catalogs.reduce.plan import PASS, Output, Plan, Task
 
@@ -83,6 +85,7 @@ class Results:
         output = self.outputs[number]
         groups, passes = self._sizes
         shape = tuple(passes if dim == PASS else groups for dim in output.file_dims) + self._inner_shape(output)
+        refuse_more_than_available(8 * math.prod(shape) * len(output.hows), shape)
         arrays = {how: numpy.empty(shape, "int64" if how == "count" else "float64") for how in output.hows}
         written = {_index(output, task) for task in tasks if _is_exclusive(output, task)}
         for how, array in arrays.items():

@@ -47,6 +47,9 @@ class SwathDataset:
 
         Raises:
             SwathGeometryError: The places have more dimensions than lines and pixels.
+
+        Source: Itoh, Analysis of the phase unwrapping algorithm, Applied Optics 21 (1982): differences of neighbours
+        are taken to be below half a turn.
         """
         return pieces.unwrap_longitude(self._swath)
 
@@ -115,6 +118,9 @@ class SwathDataset:
 
         Raises:
             SwathGeometryError: As ``cross_track_distance``.
+
+        Source: NGA.STND.0036 (2014), chapters 3 and 4, WGS84; a step is the chord between two nadirs, lengthened to the
+        arc of the Gaussian radius of curvature.
         """
         return track.along_track_distance(self._swath)
 
@@ -128,6 +134,8 @@ class SwathDataset:
 
         Raises:
             SwathGeometryError: As ``cross_track_distance``.
+
+        Source: NGA.STND.0036 (2014), chapters 3 and 4: east and north are those of the ellipsoid's normal.
         """
         return track.heading(self._swath)
 
@@ -160,6 +168,8 @@ class SwathDataset:
         Raises:
             UnknownVariableError: No such variable.
             SwathGeometryError: The variable has not the dimensions of a swath.
+
+        Source: as ``along_track_derivative``.
         """
         return self._track_derivative(variable, PIXELS, "cross-track")
 
@@ -289,6 +299,8 @@ class SwathDataset:
 
         Raises:
             UnknownFlagError: The flag has no such meaning.
+
+        Source: CF conventions 1.11, section 3.5.
         """
         return flags.has_meaning(find_variable(self._dataset, variable), meaning)
 
@@ -355,6 +367,8 @@ class SwathDataset:
         Raises:
             SwathGeometryError: The track is not two lists of one length; the places have more dimensions; or several
                 passes hold a point and there is no time to choose by.
+
+        Source: bilinear, Press et al., Numerical Recipes in C, 2nd ed. (1992), section 3.6.
         """
         from swotvre_catalogs.swath.sections import section
 

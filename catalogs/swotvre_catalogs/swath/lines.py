@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray
 
 from swotvre_catalogs.errors import UnknownVariableError
-from swotvre_catalogs.parameters import near_miss
+from swotvre_catalogs.parameters import known_names, near_miss
 from swotvre_catalogs.swath.differences import STENCIL_LINES
 from swotvre_catalogs.swath.errors import SwathGeometryError
 
@@ -26,9 +26,8 @@ def find_variable(dataset: xarray.Dataset, name: Hashable) -> xarray.DataArray:
     if name in dataset.variables:
         return dataset[name]
     names = [str(known) for known in dataset.variables]
-    expected = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     message = f"the dataset has no variable {str(name)!r}{near_miss(str(name), names)}"
-    raise UnknownVariableError(f"{message}; it has: {expected}")
+    raise UnknownVariableError(f"{message}; it has: {known_names(name, names)}")
 
 
 def find_field(dataset: xarray.Dataset, name: Hashable) -> xarray.DataArray:

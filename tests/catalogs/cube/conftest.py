@@ -11,6 +11,7 @@ import pytest
 import xarray
 
 from swotvre_catalogs import Catalog, open_catalog
+from swotvre_catalogs.s3_stores import container_prefix
 
 LINES, PIXELS = 96, 23
 FILL = 2**31 - 1
@@ -135,7 +136,7 @@ def reopen(root: Path) -> Callable[[], Any]:
 
 def open_stock(entry: Any) -> xarray.Dataset:
     """Open the newest commit as anybody can: stock Icechunk, Zarr and xarray."""
-    prefix = f"file://{entry.datalake.root}/"
+    prefix = container_prefix(entry.datalake.address)
     repository = icechunk.Repository.open(
         icechunk.local_filesystem_storage(entry.place.cube_address(entry.name)),
         authorize_virtual_chunk_access=icechunk.containers_credentials(

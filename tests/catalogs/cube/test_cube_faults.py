@@ -1,6 +1,9 @@
 """Files that are damaged, replaced or gone; builds that are killed or run twice; versions of yesterday."""
 
+import io
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +13,9 @@ import icechunk
 import numpy
 import pytest
 
-from swotvre_catalogs import CatalogError, GranuleWarning, MissingGranuleError, open_catalog
+from swotvre_catalogs import CatalogError, GranuleWarning, MissingGranuleError, open_catalog, open_folder
 from swotvre_catalogs.byte_ranges import ReplacedFileError
+from swotvre_catalogs.commands import main
 from swotvre_catalogs.cube import MissingCubeError, build_cube, open_chunk_table, open_cube, select_swath
 from swotvre_catalogs.cube.errors import CubeError, DamagedFileError
 from swotvre_catalogs.cube.listing import list_files
@@ -50,7 +54,12 @@ def test_a_damaged_file_is_not_read_again_until_it_is_replaced(entry, root, writ
 
 def test_a_file_that_is_not_hdf5_is_left_out(entry, root):
     _path(root, 1, 7).write_bytes(b"<html>503 Service unavailable</html>" * 100)
-    assert "signature" in build_cube(entry).left_out[0].reason
+    assert build_cube(entry).left_out[0].reason.startswith("it is neither netCDF nor a zipped shapefile: it begins")
+
+
+def test_an_empty_file_is_said_to_be_empty(entry, root):
+    _path(root, 1, 7).write_bytes(b"")
+    assert build_cube(entry).left_out[0].reason == "it has only 0 bytes"
 
 
 def test_a_lake_of_nothing_but_damage_is_refused(entry, root):
@@ -258,3 +267,28 @@ def test_a_datalake_that_is_reached_by_a_link_is_the_same(entry, root, tmp_path)
     assert linked.datalake.address == str(root)
     assert linked.cube().attrs == entry.cube().attrs
     assert len(linked.index()) == report.files
+
+
+@pytest.mark.parametrize("opened", [open_catalog, open_folder])
+def test_a_cube_that_moved_with_its_datalake_is_refused_with_the_command_that_mends_it(
+    root, tmp_path, equal_to_files, opened
+):
+    opened(root)["l2_lr_ssh_basic"].build_cube()
+    entry = opened(shutil.copytree(root, tmp_path / "moved here"))["l2_lr_ssh_basic"]
+    with pytest.raises(MissingCubeError, match="build it anew: ") as refused:
+        entry.cube()
+    command = shlex.split(str(refused.value).partition("build it anew: ")[2])
+    assert command[:2] == ["swot-vre", "catalog"]
+    said = io.StringIO()
+    assert main(command[2:], said) == 0
+    assert "5 files (5 added or replaced" in said.getvalue()
+    assert equal_to_files(entry.cube()) == 5
+
+
+@pytest.mark.parametrize("name", ["with space", "caf\u00e9", "50%20", "a#b?c", "deep er/and/er"])
+def test_a_datalake_may_be_called_anything(root, tmp_path, equal_to_files, stock, name):
+    entry = open_catalog(shutil.copytree(root, tmp_path / name))["l2_lr_ssh_basic"]
+    entry.build_index()
+    assert equal_to_files(entry.cube()) == 5
+    assert equal_to_files(stock(entry)) == 5
+    assert entry.count("ssha_karin_2") == entry.cube()["ssha_karin_2"].count()

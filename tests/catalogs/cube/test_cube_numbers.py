@@ -9,7 +9,7 @@ import xarray
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swotvre_catalogs import GranuleWarning
+from swotvre_catalogs import GranuleWarning, MissingGranuleError, ParameterValueError
 from swotvre_catalogs.cube import build_cube, open_chunk_table, open_cube
 
 
@@ -174,6 +174,11 @@ def test_the_newest_version_is_taken_and_an_older_one_can_be_pinned(entry, write
     pinned = open_cube(entry, version="PIC0")
     assert pinned.sizes["cycle_number"] == pinned.sizes["pass_number"] == 1
     assert pinned["ssha_karin_2"].isnull().all()
+    with pytest.raises(MissingGranuleError, match="no granule of version 'PIC9'; there are: PGC0_01, PGC0_02, PIC0_01"):
+        open_cube(entry, version="PIC9")
+    for wrong in (1, "../../elsewhere", ""):
+        with pytest.raises(ParameterValueError, match="expected a text such as 'PIC0'"):
+            open_cube(entry, version=wrong)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

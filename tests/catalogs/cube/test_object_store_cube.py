@@ -43,3 +43,17 @@ def test_a_cube_lives_on_s3(root, write, options, equal_to_files, tmp_path):
     assert (second.added, second.removed, second.files) == (2, 1, 6)
     assert equal_to_files(open_cube(entry())) == 6
     assert open_cube(entry(), at=report.commit).sizes["cycle_number"] == 3
+
+
+def test_a_prefix_may_hold_what_a_url_encodes(root, options, equal_to_files, tmp_path):
+    store = s3fs.S3FileSystem(**options, skip_instance_cache=True)
+    store.mkdir("odd-names")
+    store.put(f"{root}/", "odd-names/my lake/50% caf\u00e9/", recursive=True)
+    # The cube elsewhere: Icechunk itself cannot copy its own objects below such a prefix.
+    catalog = open_catalog("s3://odd-names/my lake/50% caf\u00e9", options, index=tmp_path / "index")
+    entry = catalog["l2_lr_ssh_basic"]
+    entry.build_index()
+    assert equal_to_files(entry.cube()) == 5
+    stock = xarray.open_zarr(open_version(entry).store, consolidated=False, chunks=None, decode_timedelta=False)
+    assert equal_to_files(stock) == 5
+    assert entry.count("ssha_karin_2") == entry.cube()["ssha_karin_2"].count()

@@ -136,6 +136,8 @@ def test_a_gauge_lies_at_its_station(real):
     assert real["tide_gauges"].sel(bbox=(200, 18, 206, 23)).sizes["time"] == 8760
     with pytest.raises(EmptySelectionError):
         real["tide_gauges"].sel(bbox=(0, 0, 1, 1))
+    with pytest.raises(EmptySelectionError, match="the datalake holds 1 granule: station honolulu, year 2010"):
+        real["tide_gauges"].sel(station="brest")
 
 
 def _nadir(lake, cycle, number, *, seconds):

@@ -3,6 +3,7 @@
 import datetime
 
 import numpy
+import pandas
 import pytest
 import shapely
 from hypothesis import given
@@ -118,6 +119,14 @@ def test_single_precision_positions_are_compared_as_the_numbers_that_they_are() 
         ("20240630", "2024-06-30", "2024-06-30T23:59:59.999999999"),
         ("20240630T101112", "2024-06-30T10:11:12", "2024-06-30T10:11:12.999999999"),
         ("2024-06-30 10:11Z", "2024-06-30T10:11", "2024-06-30T10:11:59.999999999"),
+        (slice("2024-01", "2024-06"), "2024-01-01", "2024-06-30T23:59:59.999999999"),
+        (numpy.array(["2024-01-05", "2024-01-06"], "M8[D]"), "2024-01-05", "2024-01-06T23:59:59.999999999"),
+        (
+            pandas.DatetimeIndex(["2024-01-05", "2024-01-06"]).as_unit("s"),
+            "2024-01-05",
+            "2024-01-06T00:00:00.000000999",
+        ),
+        (pandas.Timestamp("2024-01-05T06"), "2024-01-05T06", "2024-01-05T06:00:00.000000999"),
         (datetime.date(2024, 3, 1), "2024-03-01", "2024-03-01T23:59:59.999999999"),
         (numpy.datetime64("2024-03-01T05", "h"), "2024-03-01T05", "2024-03-01T05:59:59.999999999"),
     ],
@@ -149,6 +158,10 @@ def test_time_of_another_zone_is_brought_to_utc() -> None:
         ("2024", "2023"),
         ("2024", "2025", "2026"),
         numpy.datetime64("NaT", "s"),
+        pandas.NaT,
+        slice("2024", "2025", 2),
+        numpy.array(["2024", "2025", "2026"], "M8[Y]"),
+        float("nan"),
     ],
 )
 def test_what_is_no_period_is_told_with_what_is_expected(time: object) -> None:

@@ -57,6 +57,12 @@ def test_product_told_by_its_folder_is_not_taken_for_another_of_the_same_names(
     assert list(open_folder(tmp_path / "mine")) == ["duacs_l4"]
 
 
+def test_empty_address_is_not_the_folder_where_one_is() -> None:
+    for opened in (open_folder, open_catalog):
+        with pytest.raises(MissingDatalakeError, match="is empty; expected a folder"):
+            opened("")
+
+
 def test_folder_of_nothing_known_says_what_names_are_expected(tmp_path: Path) -> None:
     (tmp_path / "a.nc").write_bytes(b"")
     with pytest.raises(MissingDatalakeError, match=r"no file of a known product \(1 files\).*SWOT_L2_LR_SSH_Basic_001"):

@@ -16,6 +16,7 @@ from swotvre_catalogs.errors import GranuleWarning
 from swotvre_catalogs.object_store import ReplacedFileError
 from swotvre_catalogs.reduce import kernels, reduce
 from swotvre_catalogs.reduce.errors import ReductionError
+from swotvre_catalogs.reduce.memory import available_bytes
 
 from .conftest import FILL, SmallLake, Stored, heights
 from .test_reductions import assert_same
@@ -198,3 +199,14 @@ def test_more_files_than_the_sums_can_hold_are_refused(lake_of_three, monkeypatc
         entry.mean("ssha_karin_2")
     monkeypatch.setattr(kernels, "MOST_FILES", 3)
     assert entry.mean("ssha_karin_2") == expected
+
+
+def test_result_that_does_not_fit_is_refused_before_it_is_made(full_lake, monkeypatch):
+    entry = full_lake.entry()
+    monkeypatch.setenv("MEM_LIMIT", str(1))
+    with pytest.raises(ReductionError, match=r"the result \(4 x 3 x .*GB, this session has 0.0 GB left"):
+        entry.mean("ssha_karin_2", over=())
+    monkeypatch.setenv("MEM_LIMIT", str(2**60))
+    assert entry.mean("ssha_karin_2", over=()).notnull().any()
+    monkeypatch.setenv("MEM_LIMIT", "")
+    assert available_bytes() > 0

@@ -187,9 +187,19 @@ def test_variable_that_some_files_lack_is_missing_there(small_lake):
 def test_unknown_variable_is_refused_with_a_near_miss(full_lake):
     with pytest.raises(UnknownVariableError, match="did you mean 'ssha_karin_2'"):
         full_lake.entry().mean("ssha_karin2")
+    with pytest.raises(UnknownVariableError, match="expected one name"):
+        full_lake.entry().mean(["ssha_karin_2", "latitude"])
 
 
-@pytest.mark.parametrize(("how", "over", "words"), [("median", None, "mean, count"), ("mean", "num_line", "num_lines")])
+@pytest.mark.parametrize(
+    ("how", "over", "words"),
+    [
+        ("median", None, "mean, count"),
+        ("mean", "num_line", "num_lines"),
+        ("mean", 3, "over is 3"),
+        ("mean", [], "over is an empty list"),
+    ],
+)
 def test_unknown_operation_or_dimension_is_refused(full_lake, how, over, words):
     with pytest.raises(ReductionError, match=words):
         reduce(full_lake.entry(), how, "ssha_karin_2", over=over)
@@ -198,6 +208,8 @@ def test_unknown_operation_or_dimension_is_refused(full_lake, how, over, words):
 def test_unknown_option_is_refused(full_lake):
     with pytest.raises(ReductionError, match="did you mean 'quality'"):
         full_lake.entry().mean("ssha_karin_2", qualty="good")
+    with pytest.raises(ReductionError, match=r"of cycles and passes, .sel\(...\)"):
+        full_lake.entry().mean("ssha_karin_2", cycle_number=1)
 
 
 def test_result_is_the_same_with_one_thread_and_with_many(full_lake, monkeypatch: pytest.MonkeyPatch):

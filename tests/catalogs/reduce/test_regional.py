@@ -131,7 +131,12 @@ def test_grid_by_cycle_is_one_map_for_each(full_lake):
     numpy.testing.assert_array_equal(found.sum(("latitude", "longitude")), each)
 
 
-@pytest.mark.parametrize("step", [0, -1, "1", 1e-6])
+def test_step_of_a_grid_may_be_a_number_of_numpy(full_lake):
+    found = full_lake.entry().grid("ssha_karin_2", numpy.int64(2), BBOX)
+    assert_same(found, full_lake.entry().grid("ssha_karin_2", 2, BBOX))
+
+
+@pytest.mark.parametrize("step", [0, -1, "1", 1e-6, float("nan")])
 def test_grid_that_cannot_be_is_refused(full_lake, step):
     with pytest.raises(ReductionError, match="step_degrees"):
         full_lake.entry().grid("ssha_karin_2", step)

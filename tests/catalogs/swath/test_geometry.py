@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from swotvre_catalogs.errors import CatalogError
 from swotvre_catalogs.swath import SwathGeometryError
+from swotvre_catalogs.swath.accessor import SwathDataset
 from swotvre_catalogs.swath.ellipsoid import distance_m, normal_vectors, positions_m
 from swotvre_catalogs.swath.pieces import unwrap
 
@@ -230,3 +231,9 @@ def test_distance_over_the_ellipsoid_is_the_geodesic(
     ends = [positions_m(np.array(lon), np.array(lat)) for lon, lat in ((longitude, latitude), other[:2])]
     middle = np.array((latitude + other[1]) / 2)
     assert abs(float(distance_m(*ends, middle)) - metres) < 0.01
+
+
+def test_every_operator_names_the_source_of_its_formula():
+    operators = {name: method for name, method in vars(SwathDataset).items() if not name.startswith("_")}
+    without_formula = {"passes", "plot"}
+    assert [name for name, method in operators.items() if "Source: " not in method.__doc__] == sorted(without_formula)
