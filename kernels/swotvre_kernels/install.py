@@ -33,9 +33,14 @@ def kernelspec(
         "argv": [str(environment_python(environment)), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": definition.title,
         "language": "python",
-        "env": {"PATH": path, **definition.variables},
+        "env": {"PATH": path, **own_variables(definition.name, version, identity), **definition.variables},
         "metadata": {"debugger": True, "swot_vre": {"version": version, "identity": identity}},
     }
+
+
+def own_variables(name: str, version: str, identity: str) -> dict[str, str]:
+    """Return the environment variables by which a running kernel knows what it is."""
+    return {"SWOTVRE_KERNEL": name, "SWOTVRE_KERNEL_VERSION": version, "SWOTVRE_KERNEL_IDENTITY": identity}
 
 
 def write_kernelspec(

@@ -32,6 +32,8 @@ def test_jupyter_starts_the_built_interpreter(built_once: Built) -> None:
     assert spec.argv[0] == str(prefix / "tiny-2026.11/bin/python")
     assert (spec.display_name, spec.language) == ("Tiny", "python")
     assert spec.env["TINY_VARIABLE"] == "seen by the kernel"
+    assert (spec.env["SWOTVRE_KERNEL"], spec.env["SWOTVRE_KERNEL_VERSION"]) == ("tiny", "2026.11")
+    assert spec.env["SWOTVRE_KERNEL_IDENTITY"] == build.manifest.identity
     assert spec.metadata["swot_vre"] == {"version": "2026.11", "identity": build.manifest.identity}
     assert (Path(spec.resource_dir) / "logo-64x64.png").read_bytes() == b"a picture"
     answer = subprocess.run(
