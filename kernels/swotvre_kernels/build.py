@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ from swotvre_kernels.prefix import (
     set_folders_writable,
     write_marker,
 )
-from swotvre_kernels.project import Project, open_project
+from swotvre_kernels.project import DISTRIBUTION, Project, open_project
 from swotvre_kernels.verify import verify_environment
 
 
@@ -252,26 +253,24 @@ def _digest_installed(environment: Path, install: Callable[..., None], progress:
 
 def _install_project(project: Project, environment: Path, log: Path, hold: int) -> None:
     uv, wheels = find_uv(), environment / "wheel"
-    source = str(project.source)
-    if isinstance(project.source, Path) and project.source.is_dir():
-        # By the interpreter of the kernel: the checkout asks for a version that may be on nobody's PATH.
-        command = [uv, "build", "--wheel", "--python", str(environment_python(environment))]
-        command += ["--out-dir", str(wheels), source]
-        constraints = project.source / "locks" / "build.txt"
-        if constraints.exists():
-            command += ["--build-constraints", str(constraints)]
-        run_logged(command, log, hold=hold, what=f"no wheel can be made of {source}")
-        source = str(next(wheels.glob("*.whl")))
-    command = [
-        uv,
-        "pip",
-        "install",
-        "--python",
-        str(environment_python(environment)),
-        "--no-deps",
-        "--compile-bytecode",
-    ]
-    run_logged([*command, source], log, hold=hold, what=f"{source} cannot be installed")
+    python = str(environment_python(environment))
+    install = [uv, "pip", "install", "--python", python, "--no-deps", "--compile-bytecode"]
+    asked = str(project.source)
+    if isinstance(project.source, Path):
+        wheels.mkdir()
+        if project.source.is_dir():
+            # By the interpreter of the kernel: the checkout asks for a version that may be on nobody's PATH.
+            command = [uv, "build", "--wheel", "--python", python, "--out-dir", str(wheels), asked]
+            constraints = project.source / "locks" / "build.txt"
+            if constraints.exists():
+                command += ["--build-constraints", str(constraints)]
+            run_logged(command, log, hold=hold, what=f"no wheel can be made of {asked}")
+        else:
+            shutil.copyfile(project.source, wheels / project.source.name)
+        # By its name: installed by its path, it would note the path, and no two builds would be the same.
+        install += ["--no-index", "--find-links", str(wheels), "--refresh"]
+        asked = f"{DISTRIBUTION}=={project.version}"
+    run_logged([*install, asked], log, hold=hold, what=f"{project.source} cannot be installed")
     remove_tree(wheels)
 
 
