@@ -29,7 +29,8 @@ def test_jupyter_starts_the_built_interpreter(built_once: Built) -> None:
     prefix, build = built_once
     specs = KernelSpecManager(kernel_dirs=[str(prefix / "share/jupyter/kernels")], ensure_native_kernel=False)
     spec = specs.get_kernel_spec("tiny")
-    assert spec.argv[:2] == ["/bin/sh", "{resource_dir}/start.sh"]
+    script = "{resource_dir}/../../../../../tiny-2026.11/share/jupyter/kernels/tiny/start.sh"
+    assert spec.argv == ["/bin/sh", script, "{connection_file}"]
     assert (spec.display_name, spec.language) == ("Tiny", "python")
     assert spec.env["TINY_VARIABLE"] == "seen by the kernel"
     assert (spec.env["SWOTVRE_KERNEL"], spec.env["SWOTVRE_KERNEL_VERSION"]) == ("tiny", "2026.11")

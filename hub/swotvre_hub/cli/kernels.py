@@ -27,6 +27,7 @@ from swotvre_hub.state import find_state, load_installed_settings
 from swotvre_kernels.build import build_kernel
 from swotvre_kernels.definitions import DEFAULT_KERNEL, find_environment, read_kernels, requirements_of
 from swotvre_kernels.errors import VerificationError
+from swotvre_kernels.kernelspec import KERNELS
 from swotvre_kernels.lock import check_lock, write_lock
 from swotvre_kernels.models import EnvironmentDefinition, read_definition
 from swotvre_kernels.project import open_project
@@ -39,6 +40,7 @@ from swotvre_kernels.registry import (
     remove_kernel,
     verify_kernel,
 )
+from swotvre_kernels.user_kernels import add, add_options
 
 #: Exit code after Ctrl-C, as shells count it.
 INTERRUPTED = 130
@@ -72,6 +74,9 @@ def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     remove = _verb(verbs, "remove", _remove, "remove an installed kernel")
     remove.add_argument("name", metavar="NAME-VERSION")
     remove.add_argument("--force", action="store_true", help="remove it even if it is the active one")
+
+    text = "make a user's own kernel, on top of a kernel of the site or from scratch"
+    add_options(_verb(verbs, "add-user", _with_prefix(_add_user), text), DEFAULT_KERNEL)
 
     lock = _verb(verbs, "lock", _lock, "write the lock of a kernel from its definition")
     lock.add_argument("name", nargs="?", default=DEFAULT_KERNEL, metavar="NAME")
@@ -202,6 +207,10 @@ def _remove(args: argparse.Namespace, out: TextIO) -> int:
     path = remove_kernel(args.name, kernel_prefix(args), force=args.force)
     print(f"{path.name} is removed.", file=out)
     return 0
+
+
+def _add_user(args: argparse.Namespace, out: TextIO, prefix: Path) -> int:
+    return add(args, out, [prefix / KERNELS])
 
 
 def _lock(args: argparse.Namespace, out: TextIO) -> int:
