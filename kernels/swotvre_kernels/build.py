@@ -91,8 +91,9 @@ def build_kernel(
 ) -> KernelBuild:
     """Make sure that the kernel ``name`` is built from its present definition, verified, and the active one.
 
-    What is built is its environment, with all the kernels that stand in it. Returns at once when it is. Otherwise the environment is built in a folder of its own below ``prefix``, verified,
-    and made the active one; whatever goes wrong before leaves the active one as it was.
+    What is built is its environment, with all the kernels that stand in it. Returns at once when it is. Otherwise the
+    environment is built in a folder of its own below ``prefix``, verified, and made the active one; whatever goes wrong
+    before leaves the active one as it was.
 
     Args:
         name: name of a kernel, for example ``swot-ocean``.
@@ -191,7 +192,8 @@ def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seco
 
     progress(f"Making {environment.name} with Python {plan.interpreter.version}", 0.0)
     with _measured(seconds, "venv"):
-        command = [uv, "venv", "--no-project", "--relocatable", "--python", str(plan.interpreter.path), str(environment)]
+        command = [uv, "venv", "--no-project", "--relocatable", "--python", str(plan.interpreter.path)]
+        command.append(str(environment))
         run_logged(command, log, hold=hold, what="the environment cannot be made")
 
     with _measured(seconds, "install and compile"):

@@ -24,7 +24,7 @@ class Explanation(Kernel):
         """Fail with the reason."""
         error = {"ename": "KernelNotStarted", "evalue": self.banner, "traceback": [self.banner]}
         if not silent:
-            self.send_response(self.iopub_socket, "error", error)
+            self.send_response(self.iopub_socket, "error", error)  # type: ignore[no-untyped-call]
         return {"status": "error", "execution_count": self.execution_count, **error}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from pathlib import Path
 
 from swotvre_kernels.definitions import KernelSource
 from swotvre_kernels.interpreter import Interpreter

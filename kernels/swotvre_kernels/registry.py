@@ -59,13 +59,15 @@ def list_kernels(prefix: Path) -> list[InstalledKernel]:
 
 
 def find_kernel(name: str, prefix: Path) -> InstalledKernel:
-    """Return the environment of folder ``name``, or the active (else the newest) one that the kernel ``name`` is in.
+    """Return the environment of the kernel ``name``: of its version, if ``name`` ends with one; else the active one.
+
+    Without an active one it is the newest.
 
     Raises:
         UnknownKernelError: no such kernel; the message lists those that exist.
     """
     kernels = list_kernels(prefix)
-    exact = [kernel for kernel in kernels if kernel.path.name == name]
+    exact = [kernel for kernel in kernels if name in {kernel.path.name, *_versioned_names(kernel.manifest)}]
     named = [kernel for kernel in kernels if kernel.manifest and has_kernel(kernel.manifest, name)]
     active = [kernel for kernel in named if kernel.state is KernelState.ACTIVE]
     for candidates in (exact, active, named):
@@ -73,6 +75,10 @@ def find_kernel(name: str, prefix: Path) -> InstalledKernel:
             return candidates[-1]
     existing = ", ".join(kernel.path.name for kernel in kernels) or "none"
     raise UnknownKernelError(f"no kernel {name!r} in {prefix}; installed: {existing}")
+
+
+def _versioned_names(manifest: Manifest | None) -> list[str]:
+    return [f"{name}-{manifest.version}" for name in manifest.kernel_names] if manifest else []
 
 
 def has_kernel(manifest: Manifest, name: str) -> bool:

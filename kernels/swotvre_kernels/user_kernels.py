@@ -1,7 +1,7 @@
 """A user's own kernel: on top of one version of a site's kernel, or from scratch.
 
-For users too: ``python -m swotvre_kernels.user_kernels NAME`` in a terminal of a session, by the interpreter of a kernel.
-Standard library only, therefore, with nothing but the errors of this package.
+For users too: ``python -m swotvre_kernels.user_kernels NAME`` in a terminal of a session, by the interpreter of a
+kernel. Standard library only, therefore, with nothing but the errors of this package.
 """
 
 from __future__ import annotations
@@ -155,10 +155,8 @@ def _put_aside(folder: Path) -> Iterator[None]:
 
 def _fill(folder: Path, base: Base | None, asked: Sequence[str]) -> None:
     python = base.environment / "bin" / "python" if base else Path(sys.executable)
-    # pip of its own only where there is something to install: it takes 10 MB and some seconds.
     asked = [*asked, *([] if base else ["ipykernel"])]
-    pip = [] if asked else ["--without-pip"]
-    _run([str(python), "-m", "venv", *pip, str(folder)], "no environment can be made")
+    _run([str(python), "-m", "venv", str(folder)], "no environment can be made")
     if base:
         site = next((folder / "lib").glob("python3.*/site-packages"))
         packages = next((base.environment / "lib").glob("python3.*/site-packages"))
@@ -229,7 +227,9 @@ def add_options(parser: argparse.ArgumentParser, default_kernel: str) -> None:
     parser.add_argument("name", metavar="NAME", help="name of the new kernel")
     text = f"kernel of the site that it stands on, or {FROM_SCRATCH} (default: {default_kernel})"
     parser.add_argument("--on", default=default_kernel, metavar="KERNEL", help=text)
-    parser.add_argument("--requirements", type=Path, action="append", default=[], metavar="FILE", help="packages to add")
+    parser.add_argument(
+        "--requirements", type=Path, action="append", default=[], metavar="FILE", help="packages to add"
+    )
     parser.add_argument("--package", action="append", default=[], metavar="REQUIREMENT", help="one package to add")
     text = "folder of its packages (default: ~/.local/share/swot-vre/NAME); the project's space has room"
     parser.add_argument("--folder", type=Path, metavar="DIR", help=text)
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return add(parser.parse_args(arguments), sys.stdout, kernel_folders_of_session())
     except KernelError as error:
-        print(f"swot-vre: {error}", file=sys.stderr)
+        sys.stderr.write(f"swot-vre: {error}\n")
         return 2
 
 

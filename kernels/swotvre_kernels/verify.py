@@ -75,9 +75,8 @@ def _faults_of_running(
         try:
             faults = []
             for number, kernel in enumerate(tested):
-                faults += _faults_of_smoke(
-                    environment, kernel, log_folder, lambda part, n=number: progress((n + part) / len(tested))
-                )
+                share = partial(_report_share, progress, number, len(tested))
+                faults += _faults_of_smoke(environment, kernel, log_folder, share)
             imports.wait(timeout=IMPORTS_SECONDS)
         except subprocess.TimeoutExpired:
             return [f"the imports did not end within {IMPORTS_SECONDS} s", *faults]
@@ -85,6 +84,10 @@ def _faults_of_running(
             imports.kill()
             imports.wait()
         return _faults_of_imports(modules, answers, said, imports.returncode) + faults
+
+
+def _report_share(progress: Callable[[float], None], number: int, count: int, part: float) -> None:
+    progress((number + part) / count)
 
 
 def _faults_of_smoke(

@@ -51,7 +51,9 @@ def versions_of(name: str, prefix: Path) -> list[InstalledKernel]:
     kernels = list_kernels(prefix)
     dated = [(k.manifest.built_at, k.path.name, k) for k in kernels if k.manifest and has_kernel(k.manifest, name)]
     if not dated:
-        existing = ", ".join(sorted({each for kernel in kernels if kernel.manifest for each in kernel.manifest.kernel_names}))
+        existing = ", ".join(
+            sorted({each for kernel in kernels if kernel.manifest for each in kernel.manifest.kernel_names})
+        )
         raise UnknownKernelError(f"no kernel {name!r} in {prefix}; installed: {existing or 'none'}")
     return [kernel for *_, kernel in sorted(dated, key=lambda entry: entry[:2])]
 
@@ -61,7 +63,8 @@ def rollback_kernel(
 ) -> Rollback:
     """Let new sessions start ``version`` of the kernel ``name``, or the version built before the active one.
 
-    All kernels of its environment are switched. Every file of that version is compared with what was installed before the switch.
+    All kernels of its environment are switched. Every file of that version is compared with what was installed before
+    the switch.
 
     Raises:
         UnknownKernelError: no such kernel or version; the message lists those that exist.

@@ -38,7 +38,9 @@ def test_jupyter_starts_the_built_interpreter(built_once: Built) -> None:
     assert spec.metadata["swot_vre"] == {"kernel": "tiny", "version": "2026.11", "identity": build.manifest.identity}
     assert (Path(spec.resource_dir) / "logo-64x64.png").read_bytes() == b"a picture"
     answer = subprocess.run(
-        [prefix / "tiny-2026.11/bin/python", "-c", "import ipykernel, sys; print(sys.prefix)"], capture_output=True, text=True
+        [prefix / "tiny-2026.11/bin/python", "-c", "import ipykernel, sys; print(sys.prefix)"],
+        capture_output=True,
+        text=True,
     )
     assert answer.stdout.strip() == str(prefix / "tiny-2026.11")
 

@@ -102,6 +102,8 @@ def test_guest_shares_the_environment_and_old_versions_stay_selectable_until_pru
         second = build_kernel("tiny", prefix, environments=with_guest)
         assert second.path == prefix / "tiny-2026.11.1"
         assert offered(prefix) == ["guest", "guest-2026.11", "tiny", "tiny-2026.11"]
+        assert find_kernel("guest-2026.11", prefix).path == first.path
+        assert find_kernel("guest", prefix).path == second.path
         running.restart_kernel(now=True)
         assert run(running, SAYS) == "guest 2026.11", "a kernel that is restarted stays what it was"
     finally:
@@ -185,7 +187,9 @@ def test_committed_definitions_fit_their_locks(name: str) -> None:
 def test_zcollection_stays_in_the_world_of_zarr_2() -> None:
     versions = {pin.name: pin.version for pin in read_lock(ENVIRONMENTS / "swot-zcollection")}
     assert versions["zarr"].startswith("2.")
-    assert tuple(map(int, versions["zcollection"].split(".")[:2])) >= (2026, 6), "an older one knows nothing of its limits"
+    assert tuple(map(int, versions["zcollection"].split(".")[:2])) >= (2026, 6), (
+        "an older one knows nothing of its limits"
+    )
 
 
 def test_full_disk_leaves_the_active_kernel_and_is_repaired_by_the_next_build(
@@ -198,7 +202,7 @@ def test_full_disk_leaves_the_active_kernel_and_is_repaired_by_the_next_build(
     # It claims to need little, so that the disk fills up in the middle.
     path.write_text(path.read_text().replace("space_gib = 0.2", "space_gib = 0.001"))
     prefix = small_disk / "kernels"
-    with pytest.raises(NoSpaceError, match="the disk of .* is full"):
+    with pytest.raises(NoSpaceError, match=r"the disk of .* is full"):
         build_kernel("tiny", prefix, environments=definitions)
     assert not list(prefix.glob("tiny-*")), "what was begun is removed"
     ballast.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ STATE = os.environ.get("SWOTVRE_TEST_STATE")
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", available_environments())
 def test_kernels_work(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    # What `make up` installs is there already; the others are kept beside it, out of reach of sessions, for the next run.
+    # What `make up` installs is there already; the others are kept beside it, for the next run.
     prefix = Path(str(STATE)) / "kernels"
     if not (prefix / "share" / "jupyter" / "kernels" / name).exists():
         prefix = prefix.with_name("kernels-under-test")
@@ -28,5 +29,5 @@ def test_kernels_work(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         verify_kernel(find_kernel(build.path.name, prefix))
     with capsys.disabled():
         kernels = ", ".join(build.manifest.kernel_names)
-        print(f"\n{build.path.name} was {'reused' if build.reused else 'built'} and verified: {kernels}")
+        sys.stdout.write(f"\n{build.path.name} was {'reused' if build.reused else 'built'} and verified: {kernels}\n")
     assert os.access(build.path / "bin/python", os.X_OK)

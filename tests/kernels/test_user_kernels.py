@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,9 +62,9 @@ class User(NamedTuple):
 
 
 @pytest.fixture
-def user(copied: Path, tmp_path: Path) -> Iterator[User]:
+def user(copied: Path, tmp_path: Path) -> User:
     (tmp_path / "home").mkdir()
-    yield User(tmp_path / "home", copied)
+    return User(tmp_path / "home", copied)
 
 
 @pytest.fixture
@@ -87,7 +86,9 @@ def own_package(tmp_path: Path) -> Path:
 def test_kernel_of_a_user_has_his_packages_and_those_of_the_site(user: User, own_package: Path, tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text(f"{own_package}\n")
     folder = tmp_path / "project" / "mine"
-    done = user.add("mine", "--on", "tiny", "--requirements", str(tmp_path / "requirements.txt"), "--folder", str(folder))
+    done = user.add(
+        "mine", "--on", "tiny", "--requirements", str(tmp_path / "requirements.txt"), "--folder", str(folder)
+    )
     assert done.returncode == 0, done.stderr
     assert f"The kernel mine is ready, on tiny 2026.11: {folder}" in done.stdout
     seen = user.run(

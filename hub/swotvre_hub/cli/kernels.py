@@ -143,7 +143,9 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
     if args.name and kernels:
         name = find_kernel(args.name, prefix).path.name
         kernels = [
-            each for each in kernels if each.path.name == name or (each.manifest and has_kernel(each.manifest, args.name))
+            each
+            for each in kernels
+            if each.path.name == name or (each.manifest and has_kernel(each.manifest, args.name))
         ]
     if not kernels:
         print(f"No kernels in {prefix}. Build one: swot-vre kernels build", file=out)
