@@ -161,7 +161,7 @@ class Kernels(Block):
         description="Absolute folder of the built kernels. Empty: ``kernels`` of the state folder."
     )
     install: Annotated[tuple[Name, ...], ListAsTuple] = Field(
-        min_length=1, description="Kernels that ``swot-vre up`` builds."
+        min_length=1, description="Kernels that ``swot-vre up`` builds, with those in the same environments."
     )
     default: Name = Field(description="Kernel of a new notebook, and of Dask clusters.")
 

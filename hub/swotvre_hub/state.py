@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swotvre_hub.errors import SettingsError, SetupError
 from swotvre_hub.settings import Settings, load_settings
+from swotvre_kernels.install import active_environment, environment_python
 
 #: Names the state folder for every process of an installation.
 STATE_VARIABLE = "SWOTVRE_STATE"
@@ -54,6 +55,9 @@ class State:
             SetupError: when no build is active.
         """
         name = kernel or settings.kernels.default
+        if environment := active_environment(name, self.kernels(settings)):
+            return environment_python(environment)
+        # No build of ours: a kernelspec that the site put there.
         spec = self.kernels(settings) / "share" / "jupyter" / "kernels" / name / "kernel.json"
         try:
             return Path(json.loads(spec.read_text(encoding="utf-8"))["argv"][0])

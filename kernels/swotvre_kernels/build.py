@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,20 +15,26 @@ from typing import NamedTuple
 
 from swotvre_kernels.bytecode import find_twin, take_bytecode
 from swotvre_kernels.commands import clean_environment, run_logged
-from swotvre_kernels.definitions import ENVIRONMENTS, find_environment
+from swotvre_kernels.definitions import (
+    ENVIRONMENTS,
+    GUESTS_FOLDER,
+    KernelSource,
+    find_environment,
+    read_kernels,
+    requirements_of,
+)
 from swotvre_kernels.drift import Files, digest_files, find_drift, unlike_records, write_listing
 from swotvre_kernels.errors import InstallError, NoSpaceError, PrefixError
 from swotvre_kernels.identity import build_identity
 from swotvre_kernels.install import (
     DEFINITION_COPY,
-    KERNELS,
     activate,
-    active_environment,
+    active_kernels,
     environment_python,
-    write_kernelspec,
     write_manifest,
 )
 from swotvre_kernels.interpreter import Interpreter, find_interpreter, find_uv
+from swotvre_kernels.kernelspec import write_kernelspecs
 from swotvre_kernels.lock import check_lock
 from swotvre_kernels.models import LOCK_FILE, EnvironmentDefinition, Manifest, read_definition
 from swotvre_kernels.prefix import (
@@ -43,7 +50,7 @@ from swotvre_kernels.prefix import (
     set_folders_writable,
     write_marker,
 )
-from swotvre_kernels.project import Project, open_project
+from swotvre_kernels.project import DISTRIBUTION, Project, open_project
 from swotvre_kernels.verify import verify_environment
 
 
@@ -66,6 +73,7 @@ class _Plan(NamedTuple):
 
     folder: Path
     definition: EnvironmentDefinition
+    kernels: tuple[KernelSource, ...]
     interpreter: Interpreter
     project: Project | None
     pins: int
@@ -83,11 +91,12 @@ def build_kernel(
 ) -> KernelBuild:
     """Make sure that the kernel ``name`` is built from its present definition, verified, and the active one.
 
-    Returns at once when it is. Otherwise the environment is built in a folder of its own below ``prefix``, verified,
-    and made the active one; whatever goes wrong before leaves the active one as it was.
+    What is built is its environment, with all the kernels that stand in it. Returns at once when it is. Otherwise the
+    environment is built in a folder of its own below ``prefix``, verified, and made the active one; whatever goes wrong
+    before leaves the active one as it was.
 
     Args:
-        name: name of the definition, for example ``swot-ocean``.
+        name: name of a kernel, for example ``swot-ocean``.
         prefix: folder of the kernels; ``prefix/share/jupyter`` belongs on ``JUPYTER_PATH``.
         project: checkout or wheel of swot-vre to install; default: where the running code comes from.
         python: interpreter to build on; default: the running one if its version fits, else one that uv finds.
@@ -99,18 +108,18 @@ def build_kernel(
     """
     plan = _plan(name, environments, project, python)
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - a link to the prefix is kept: it may be the stable name
-    found = find_build(name, plan.identity, prefix, progress)
-    if found and active_environment(name, prefix) == found.path:
+    found = find_build(plan.definition.name, plan.identity, prefix, progress)
+    if found and active_kernels(found.path, found.manifest) == list(found.manifest.kernel_names):
         progress(f"{found.path.name} is built and verified", 1.0)
         return found
     make_prefix(prefix)
     with locked(prefix, progress) as hold:
         remove_leftovers(prefix, progress)
-        found = find_build(name, plan.identity, prefix, progress)
+        found = find_build(plan.definition.name, plan.identity, prefix, progress)
         if found is None:
             require_space(prefix, plan.definition.space_gib)
             found = _build(plan, _free_version(plan.definition, prefix), prefix, hold, progress)
-        activate(found.path, name)
+        activate(found.path, found.manifest.kernel_names)
     progress(f"{found.path.name} is active", 1.0)
     return found
 
@@ -136,10 +145,11 @@ def _plan(name: str, environments: Path, source: Path | None, python: Path | Non
     folder = find_environment(name, environments)
     definition = read_definition(folder)
     project = open_project(definition.project_extra, source) if definition.project_extra else None
-    pins = check_lock(folder, definition.requirements + (project.requirements if project else ()))
+    kernels = read_kernels(folder)
+    pins = check_lock(folder, requirements_of(kernels) + (project.requirements if project else ()))
     interpreter = find_interpreter(definition.python, python)
-    identity = build_identity(folder, definition, interpreter, project)
-    return _Plan(folder, definition, interpreter, project, len(pins), identity)
+    identity = build_identity(kernels, interpreter, project)
+    return _Plan(folder, definition, kernels, interpreter, project, len(pins), identity)
 
 
 def _free_version(definition: EnvironmentDefinition, prefix: Path) -> str:
@@ -156,13 +166,13 @@ def _build(plan: _Plan, version: str, prefix: Path, hold: int, progress: Progres
     try:
         write_marker(environment)
         files = _install(plan, environment, hold, progress, seconds)
+        _describe(plan, version, environment)
         with _measured(seconds, "verify"):
             verify_environment(
                 environment,
-                plan.folder,
-                plan.definition,
-                executed=prefix / LOG_FOLDER / f"{environment.name}-smoke.ipynb",
-                progress=lambda part: progress("Verifying: imports and smoke notebook", 0.62 + 0.37 * part),
+                plan.kernels,
+                log_folder=prefix / LOG_FOLDER,
+                progress=lambda part: progress("Verifying: imports and smoke notebooks", 0.62 + 0.37 * part),
             )
         manifest = _finish(plan, version, environment, files, seconds)
     except BaseException as error:
@@ -182,7 +192,8 @@ def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seco
 
     progress(f"Making {environment.name} with Python {plan.interpreter.version}", 0.0)
     with _measured(seconds, "venv"):
-        command = [uv, "venv", "--no-project", "--python", str(plan.interpreter.path), str(environment)]
+        command = [uv, "venv", "--no-project", "--relocatable", "--python", str(plan.interpreter.path)]
+        command.append(str(environment))
         run_logged(command, log, hold=hold, what="the environment cannot be made")
 
     with _measured(seconds, "install and compile"):
@@ -244,42 +255,46 @@ def _digest_installed(environment: Path, install: Callable[..., None], progress:
 
 def _install_project(project: Project, environment: Path, log: Path, hold: int) -> None:
     uv, wheels = find_uv(), environment / "wheel"
-    source = str(project.source)
-    if isinstance(project.source, Path) and project.source.is_dir():
-        # By the interpreter of the kernel: the checkout asks for a version that may be on nobody's PATH.
-        command = [uv, "build", "--wheel", "--python", str(environment_python(environment))]
-        command += ["--out-dir", str(wheels), source]
-        constraints = project.source / "locks" / "build.txt"
-        if constraints.exists():
-            command += ["--build-constraints", str(constraints)]
-        run_logged(command, log, hold=hold, what=f"no wheel can be made of {source}")
-        source = str(next(wheels.glob("*.whl")))
-    command = [
-        uv,
-        "pip",
-        "install",
-        "--python",
-        str(environment_python(environment)),
-        "--no-deps",
-        "--compile-bytecode",
-    ]
-    run_logged([*command, source], log, hold=hold, what=f"{source} cannot be installed")
+    python = str(environment_python(environment))
+    install = [uv, "pip", "install", "--python", python, "--no-deps", "--compile-bytecode"]
+    asked = str(project.source)
+    if isinstance(project.source, Path):
+        wheels.mkdir()
+        if project.source.is_dir():
+            # By the interpreter of the kernel: the checkout asks for a version that may be on nobody's PATH.
+            command = [uv, "build", "--wheel", "--python", python, "--out-dir", str(wheels), asked]
+            constraints = project.source / "locks" / "build.txt"
+            if constraints.exists():
+                command += ["--build-constraints", str(constraints)]
+            run_logged(command, log, hold=hold, what=f"no wheel can be made of {asked}")
+        else:
+            shutil.copyfile(project.source, wheels / project.source.name)
+        # By its name: installed by its path, it would note the path, and no two builds would be the same.
+        install += ["--no-index", "--find-links", str(wheels), "--refresh"]
+        asked = f"{DISTRIBUTION}=={project.version}"
+    run_logged([*install, asked], log, hold=hold, what=f"{project.source} cannot be installed")
     remove_tree(wheels)
 
 
+def _describe(plan: _Plan, version: str, environment: Path) -> None:
+    """Write the definition that ``environment`` was built from, and the kernelspecs, into it."""
+    for number, kernel in enumerate(plan.kernels):
+        copy = environment / DEFINITION_COPY
+        if number:
+            copy = copy / GUESTS_FOLDER / kernel.definition.name
+        copy.mkdir(parents=True)
+        for path in kernel.folder.iterdir():
+            if path.is_file():
+                (copy / path.name).write_bytes(path.read_bytes())
+        write_kernelspecs(environment, kernel, version=version, identity=plan.identity)
+
+
 def _finish(plan: _Plan, version: str, environment: Path, files: Files, seconds: dict[str, float]) -> Manifest:
-    copy = environment / DEFINITION_COPY
-    copy.mkdir(parents=True)
-    for path in plan.folder.iterdir():
-        if path.is_file():
-            (copy / path.name).write_bytes(path.read_bytes())
-    definition = plan.definition
-    target = environment / KERNELS / definition.name
-    write_kernelspec(target, environment, plan.folder, definition, version=version, identity=plan.identity)
     now = datetime.now(UTC).replace(microsecond=0)
     manifest = Manifest(
-        name=definition.name,
-        title=definition.title,
+        name=plan.definition.name,
+        kernels=tuple(kernel.definition.name for kernel in plan.kernels),
+        title=plan.definition.title,
         version=version,
         identity=plan.identity,
         python=plan.interpreter.version,

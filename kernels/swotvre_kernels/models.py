@@ -8,11 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from swotvre_kernels.errors import DefinitionError
 
+#: Describes an environment and the kernel of the same name.
 DEFINITION_FILE = "environment.toml"
+#: Describes a kernel that stands in the environment of another one.
+GUEST_FILE = "kernel.toml"
 LOCK_FILE = "requirements.lock"
 MANIFEST_FILE = "swot-vre-kernel.json"
 
@@ -21,27 +24,21 @@ KernelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
-class EnvironmentDefinition(BaseModel, frozen=True, extra="forbid"):
-    """One kernel environment as its ``environment.toml`` describes it."""
+class KernelDefinition(BaseModel, frozen=True, extra="forbid"):
+    """One kernelspec: what people choose, and what it needs of the environment that it stands in."""
 
     #: Name of the kernelspec, for example ``swot-ocean``.
     name: KernelName
-    #: Release of the environment, ``YEAR.MONTH``.
-    version: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d{1,2}$")]
     #: What the launcher of JupyterLab shows.
     title: Annotated[str, StringConstraints(min_length=1, max_length=60)]
     #: One sentence for people who choose a kernel.
     description: str
-    #: Python version of the environment, ``MAJOR.MINOR``.
-    python: Annotated[str, StringConstraints(pattern=r"^3\.\d{1,2}$")]
-    #: Free disk space that a build needs, in GiB.
-    space_gib: Annotated[float, Field(gt=0)]
-    #: Direct requirements (PEP 508); the lock is made from them.
+    #: Direct requirements (PEP 508); the lock of the environment is made from those of all its kernels.
     requirements: tuple[str, ...]
     #: Modules that a verified environment can import.
     imports: tuple[str, ...]
-    #: Extra of the project whose requirements belong to the environment; without it the project is not installed.
-    project_extra: str | None = None
+    #: Those of ``imports`` that most notebooks begin with; ``make bench`` measures how long they take.
+    main_imports: tuple[str, ...] = ()
     #: Environment variables of the kernel.
     variables: dict[str, str] = Field(default_factory=dict)
     #: Logo files beside the definition, under the names that Jupyter knows.
@@ -56,11 +53,40 @@ class EnvironmentDefinition(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("expected at least one entry")
         return value
 
+    @model_validator(mode="after")
+    def _main_imports_are_imports(self) -> Self:
+        if strange := set(self.main_imports) - set(self.imports):
+            raise ValueError(f"main_imports names what imports does not: {', '.join(sorted(strange))}")
+        return self
+
+
+class GuestDefinition(KernelDefinition, frozen=True, extra="forbid"):
+    """A kernel that stands in the environment of another one, as its ``kernel.toml`` describes it."""
+
+    #: Name of the environment, for example ``swot-ocean``.
+    environment: KernelName
+
+
+class EnvironmentDefinition(KernelDefinition, frozen=True, extra="forbid"):
+    """An environment, and the kernel of the same name, as its ``environment.toml`` describes them."""
+
+    #: Release of the environment, ``YEAR.MONTH``.
+    version: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d{1,2}$")]
+    #: Python version of the environment, ``MAJOR.MINOR``.
+    python: Annotated[str, StringConstraints(pattern=r"^3\.\d{1,2}$")]
+    #: Free disk space that a build needs, in GiB.
+    space_gib: Annotated[float, Field(gt=0)]
+    #: Extra of the project whose requirements belong to the environment; without it the project is not installed.
+    project_extra: str | None = None
+
 
 class Manifest(BaseModel, frozen=True, extra="ignore"):
     """What a finished environment says about itself, kept in ``swot-vre-kernel.json``."""
 
+    #: Name of the environment.
     name: KernelName
+    #: Its kernelspecs; empty for an environment built before one could have several.
+    kernels: tuple[KernelName, ...] = ()
     #: Version of this build: the definition's, or the definition's and a serial number (``2026.11.1``).
     version: str
     title: str
@@ -81,6 +107,11 @@ class Manifest(BaseModel, frozen=True, extra="ignore"):
     #: SHA-256 of the list of installed files (see :mod:`swotvre_kernels.drift`); None for a kernel built before.
     installed_sha256: str | None = None
 
+    @property
+    def kernel_names(self) -> tuple[str, ...]:
+        """The names of its kernelspecs."""
+        return self.kernels or (self.name,)
+
     @classmethod
     def read(cls, environment: Path) -> Self | None:
         """Return the manifest of the folder ``environment``, or None where there is none that can be read."""
@@ -96,7 +127,19 @@ def read_definition(folder: Path) -> EnvironmentDefinition:
     Raises:
         DefinitionError: the file is missing or wrong, or a file that it names is missing.
     """
-    path = folder / DEFINITION_FILE
+    return _read(folder / DEFINITION_FILE, EnvironmentDefinition)
+
+
+def read_guest(folder: Path) -> GuestDefinition:
+    """Read the ``kernel.toml`` in ``folder``.
+
+    Raises:
+        DefinitionError: the file is missing or wrong, or a file that it names is missing.
+    """
+    return _read(folder / GUEST_FILE, GuestDefinition)
+
+
+def _read[Definition: KernelDefinition](path: Path, model: type[Definition]) -> Definition:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -104,17 +147,16 @@ def read_definition(folder: Path) -> EnvironmentDefinition:
     except tomllib.TOMLDecodeError as error:
         raise DefinitionError(f"{path} is not TOML: {error}") from error
     try:
-        definition = EnvironmentDefinition.model_validate(content)
+        definition = model.model_validate(content)
     except ValidationError as error:
-        raise DefinitionError(_in_words(path, error)) from error
+        raise DefinitionError(_in_words(path, list(model.model_fields), error)) from error
     for name in (*definition.logos, *filter(None, [definition.smoke_notebook])):
-        if not (folder / name).is_file():
-            raise DefinitionError(f"{path} names {name!r}, but {folder} holds no such file")
+        if not (path.parent / name).is_file():
+            raise DefinitionError(f"{path} names {name!r}, but {path.parent} holds no such file")
     return definition
 
 
-def _in_words(path: Path, error: ValidationError) -> str:
-    known = list(EnvironmentDefinition.model_fields)
+def _in_words(path: Path, known: list[str], error: ValidationError) -> str:
     lines = [f"{path} cannot be used:"]
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
@@ -125,5 +167,6 @@ def _in_words(path: Path, error: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"  the key {key!r} is missing")
         else:
-            lines.append(f"  {key}: received {fault['input']!r}; {fault['msg']}")
+            received = f" received {fault['input']!r};" if key else ""
+            lines.append(f"  {key or 'the whole'}:{received} {fault['msg']}")
     return "\n".join(lines)

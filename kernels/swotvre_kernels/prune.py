@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from swotvre_kernels.install import unlink_lost
 from swotvre_kernels.prefix import Progress, locked, make_prefix, remove_environment
 from swotvre_kernels.registry import KernelState, list_kernels
 from swotvre_kernels.versions import versions_of
@@ -67,6 +68,7 @@ def prune_kernels(
         for number, path in enumerate(removable):
             progress(f"Removing {path.name}", number / len(removable))
             remove_environment(path)
+        unlink_lost(prefix)
     return Pruning(removable, used, freed)
 
 

@@ -8,16 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from swotvre_kernels.definitions import read_kernels
 from swotvre_kernels.drift import find_drift, in_words, unlike_lock
 from swotvre_kernels.errors import ActiveKernelError, KernelError, UnknownKernelError, VerificationError
 from swotvre_kernels.install import (
     DEFINITION_COPY,
-    KERNELS,
-    active_environment,
+    active_kernels,
     environment_python,
+    unlink_lost,
     write_manifest,
 )
-from swotvre_kernels.models import Manifest, read_definition
+from swotvre_kernels.kernelspec import KERNELS
+from swotvre_kernels.models import Manifest
 from swotvre_kernels.prefix import (
     LOG_FOLDER,
     MARKER_SUFFIX,
@@ -57,20 +59,31 @@ def list_kernels(prefix: Path) -> list[InstalledKernel]:
 
 
 def find_kernel(name: str, prefix: Path) -> InstalledKernel:
-    """Return the kernel of folder ``name``, or the active (else the newest) one when ``name`` has no version.
+    """Return the environment of the kernel ``name``: of its version, if ``name`` ends with one; else the active one.
+
+    Without an active one it is the newest.
 
     Raises:
         UnknownKernelError: no such kernel; the message lists those that exist.
     """
     kernels = list_kernels(prefix)
-    exact = [kernel for kernel in kernels if kernel.path.name == name]
-    named = [kernel for kernel in kernels if kernel.manifest and kernel.manifest.name == name]
+    exact = [kernel for kernel in kernels if name in {kernel.path.name, *_versioned_names(kernel.manifest)}]
+    named = [kernel for kernel in kernels if kernel.manifest and has_kernel(kernel.manifest, name)]
     active = [kernel for kernel in named if kernel.state is KernelState.ACTIVE]
     for candidates in (exact, active, named):
         if candidates:
             return candidates[-1]
     existing = ", ".join(kernel.path.name for kernel in kernels) or "none"
     raise UnknownKernelError(f"no kernel {name!r} in {prefix}; installed: {existing}")
+
+
+def _versioned_names(manifest: Manifest | None) -> list[str]:
+    return [f"{name}-{manifest.version}" for name in manifest.kernel_names] if manifest else []
+
+
+def has_kernel(manifest: Manifest, name: str) -> bool:
+    """Return whether ``name`` is the environment of ``manifest`` or a kernel that stands in it."""
+    return name in {manifest.name, *manifest.kernel_names}
 
 
 def verify_kernel(kernel: InstalledKernel, *, progress: Callable[[float], None] = lambda fraction: None) -> Manifest:
@@ -86,9 +99,8 @@ def verify_kernel(kernel: InstalledKernel, *, progress: Callable[[float], None] 
     try:
         verify_environment(
             kernel.path,
-            folder,
-            read_definition(folder),
-            executed=kernel.path.parent / LOG_FOLDER / f"{kernel.path.name}-smoke.ipynb",
+            read_kernels(folder),
+            log_folder=kernel.path.parent / LOG_FOLDER,
             progress=lambda part: progress(0.5 + 0.5 * part),
         )
     except KernelError as error:
@@ -128,8 +140,10 @@ def remove_kernel(name: str, prefix: Path, *, force: bool = False, progress: Pro
                     f"{kernel.path.name} is the active kernel: new sessions start it. Build another one first, or "
                     "remove it with --force"
                 )
-            (prefix / KERNELS / kernel.manifest.name).unlink()
+            for each in active_kernels(kernel.path, kernel.manifest):
+                (prefix / KERNELS / each).unlink()
         remove_environment(kernel.path)
+        unlink_lost(prefix)
     return kernel.path
 
 
@@ -139,7 +153,7 @@ def _inspect(path: Path) -> InstalledKernel:
         state = KernelState.BUILDING if is_worked_on(path) else KernelState.BROKEN
     elif manifest is None or not environment_python(path).exists():
         state = KernelState.BROKEN
-    elif active_environment(manifest.name, path.parent) == path:
+    elif active_kernels(path, manifest):
         state = KernelState.ACTIVE
     else:
         state = KernelState.OLD

@@ -19,23 +19,21 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from swotvre_kernels.commands import clean_environment
-from swotvre_kernels.install import write_kernelspec
-from swotvre_kernels.models import EnvironmentDefinition, read_definition
+from swotvre_kernels.kernelspec import KERNELS
 
 #: Longest time of one cell, in seconds.
 CELL_SECONDS = 300
 
 
-def run_smoke(environment: Path, folder: Path, executed: Path) -> str | None:
-    """Run the smoke notebook of the definition in ``folder`` with ``environment``.
+def run_smoke(environment: Path, kernel: str, notebook_file: Path, executed: Path) -> str | None:
+    """Run a smoke notebook with a kernel of ``environment``, as Jupyter starts it.
 
     Returns:
         What failed, in words, or None. The notebook with its outputs is then written to ``executed``.
     """
-    definition = read_definition(folder)
-    notebook: Any = nbformat.read(folder / str(definition.smoke_notebook), as_version=4)  # type: ignore[no-untyped-call]
+    notebook: Any = nbformat.read(notebook_file, as_version=4)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as scratch:
-        client = _client(notebook, environment, folder, definition, Path(scratch))
+        client = _client(notebook, environment, kernel, Path(scratch))
         private = {"IPYTHONDIR": f"{scratch}/ipython", "JUPYTER_RUNTIME_DIR": f"{scratch}/runtime"}
         try:
             client.execute(env=clean_environment(private), cwd=scratch, cleanup_kc=True)
@@ -49,13 +47,10 @@ def run_smoke(environment: Path, folder: Path, executed: Path) -> str | None:
     return f"{fault} (with its outputs: {executed})"
 
 
-def _client(
-    notebook: Any, environment: Path, folder: Path, definition: EnvironmentDefinition, scratch: Path
-) -> NotebookClient:
-    write_kernelspec(scratch / "kernels" / definition.name, environment, folder, definition)
-    specs = KernelSpecManager(kernel_dirs=[str(scratch / "kernels")], ensure_native_kernel=False)
+def _client(notebook: Any, environment: Path, kernel: str, scratch: Path) -> NotebookClient:
+    specs = KernelSpecManager(kernel_dirs=[str(environment / KERNELS)], ensure_native_kernel=False)
     manager = AsyncKernelManager(
-        kernel_name=definition.name, kernel_spec_manager=specs, connection_file=str(scratch / "connection.json")
+        kernel_name=kernel, kernel_spec_manager=specs, connection_file=str(scratch / "connection.json")
     )
     client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, startup_timeout=120)
     count = max(1, len(notebook.cells))
@@ -69,7 +64,7 @@ def _say(**answer: object) -> None:
 
 
 if __name__ == "__main__":
-    found = run_smoke(*map(Path, sys.argv[1:4]))
+    found = run_smoke(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
     if found:
         _say(fault=found)
     sys.exit(1 if found else 0)

@@ -9,7 +9,7 @@ from swotvre_kernels.errors import KernelError, RollbackError, UnknownKernelErro
 from swotvre_kernels.install import DEFINITION_COPY, activate, environment_python
 from swotvre_kernels.models import Manifest, read_definition
 from swotvre_kernels.prefix import Progress, locked, make_prefix
-from swotvre_kernels.registry import InstalledKernel, KernelState, describe_drift, find_kernel, list_kernels
+from swotvre_kernels.registry import InstalledKernel, KernelState, describe_drift, find_kernel, has_kernel, list_kernels
 
 
 class Rollback(NamedTuple):
@@ -49,10 +49,12 @@ def versions_of(name: str, prefix: Path) -> list[InstalledKernel]:
         UnknownKernelError: there is none; the message lists the kernels that exist.
     """
     kernels = list_kernels(prefix)
-    dated = [(k.manifest.built_at, k.path.name, k) for k in kernels if k.manifest and k.manifest.name == name]
+    dated = [(k.manifest.built_at, k.path.name, k) for k in kernels if k.manifest and has_kernel(k.manifest, name)]
     if not dated:
-        existing = ", ".join(sorted({kernel.manifest.name for kernel in kernels if kernel.manifest})) or "none"
-        raise UnknownKernelError(f"no kernel {name!r} in {prefix}; installed: {existing}")
+        existing = ", ".join(
+            sorted({each for kernel in kernels if kernel.manifest for each in kernel.manifest.kernel_names})
+        )
+        raise UnknownKernelError(f"no kernel {name!r} in {prefix}; installed: {existing or 'none'}")
     return [kernel for *_, kernel in sorted(dated, key=lambda entry: entry[:2])]
 
 
@@ -61,7 +63,8 @@ def rollback_kernel(
 ) -> Rollback:
     """Let new sessions start ``version`` of the kernel ``name``, or the version built before the active one.
 
-    Every file of that version is compared with what was installed before the switch.
+    All kernels of its environment are switched. Every file of that version is compared with what was installed before
+    the switch.
 
     Raises:
         UnknownKernelError: no such kernel or version; the message lists those that exist.
@@ -78,7 +81,7 @@ def rollback_kernel(
         if target is active:
             raise RollbackError(f"{target.path.name} is the active kernel already; nothing was switched")
         _require_whole(target, progress)
-        activate(target.path, name)
+        activate(target.path, _manifest(target).kernel_names)
     return Rollback(active, target)
 
 
@@ -127,7 +130,7 @@ def _version_before(name: str, kernels: list[InstalledKernel], active: Installed
 
 def _named(name: str, version: str, kernels: list[InstalledKernel]) -> InstalledKernel:
     for kernel in kernels:
-        if version in {kernel.path.name, kernel.path.name.removeprefix(f"{name}-")}:
+        if kernel.manifest and version in {kernel.path.name, kernel.manifest.version}:
             return kernel
     raise UnknownKernelError(f"no version {version!r} of {name}; installed: {_versions(kernels)}")
 

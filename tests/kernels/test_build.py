@@ -29,13 +29,18 @@ def test_jupyter_starts_the_built_interpreter(built_once: Built) -> None:
     prefix, build = built_once
     specs = KernelSpecManager(kernel_dirs=[str(prefix / "share/jupyter/kernels")], ensure_native_kernel=False)
     spec = specs.get_kernel_spec("tiny")
-    assert spec.argv[0] == str(prefix / "tiny-2026.11/bin/python")
+    script = "{resource_dir}/../../../../../tiny-2026.11/share/jupyter/kernels/tiny/start.sh"
+    assert spec.argv == ["/bin/sh", script, "{connection_file}"]
     assert (spec.display_name, spec.language) == ("Tiny", "python")
     assert spec.env["TINY_VARIABLE"] == "seen by the kernel"
-    assert spec.metadata["swot_vre"] == {"version": "2026.11", "identity": build.manifest.identity}
+    assert (spec.env["SWOTVRE_KERNEL"], spec.env["SWOTVRE_KERNEL_VERSION"]) == ("tiny", "2026.11")
+    assert spec.env["SWOTVRE_KERNEL_IDENTITY"] == build.manifest.identity
+    assert spec.metadata["swot_vre"] == {"kernel": "tiny", "version": "2026.11", "identity": build.manifest.identity}
     assert (Path(spec.resource_dir) / "logo-64x64.png").read_bytes() == b"a picture"
     answer = subprocess.run(
-        [spec.argv[0], "-c", "import ipykernel, sys; print(sys.prefix)"], capture_output=True, text=True
+        [prefix / "tiny-2026.11/bin/python", "-c", "import ipykernel, sys; print(sys.prefix)"],
+        capture_output=True,
+        text=True,
     )
     assert answer.stdout.strip() == str(prefix / "tiny-2026.11")
 
@@ -113,7 +118,7 @@ def test_failing_smoke_notebook_leaves_the_active_kernel(
         build_kernel("tiny", prefix_with_active, environments=environments)
     assert active_environment("tiny", prefix_with_active) == prefix_with_active / "tiny-2026.11"
     assert listing(prefix_with_active) == before
-    kept = json.loads((prefix_with_active / "log" / "tiny-2026.11.1-smoke.ipynb").read_text())
+    kept = json.loads((prefix_with_active / "log" / "tiny-2026.11.1-tiny-smoke.ipynb").read_text())
     assert kept["cells"][1]["outputs"][0]["ename"] == "ValueError"
 
 
@@ -128,7 +133,7 @@ def test_each_failing_import_is_named(prefix: Path, environments: Path, change: 
 
 def test_kernel_that_dies_is_told(prefix: Path, environments: Path, write_smoke: Callable[..., None]) -> None:
     write_smoke("import os\nos._exit(3)")
-    with pytest.raises(VerificationError, match="smoke notebook failed: DeadKernelError"):
+    with pytest.raises(VerificationError, match="smoke notebook of tiny failed: DeadKernelError"):
         build_kernel("tiny", prefix, environments=environments)
 
 

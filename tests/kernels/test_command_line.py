@@ -46,7 +46,7 @@ def test_prefix_comes_from_the_state_folder(tmp_path: Path, monkeypatch: pytest.
 def test_verify_says_what_it_found(built_once: tuple[Path, KernelBuild], tmp_path: Path) -> None:
     assert run("verify", "--prefix", str(built_once[0])) == (
         0,
-        "tiny-2026.11 works: its files are those installed, its imports and its smoke notebook passed.\n",
+        "tiny-2026.11 works: its files are those installed, its imports and its smoke notebooks passed.\n",
     )
     code, text = run("verify", "--prefix", str(tmp_path))
     assert code == 1

@@ -56,7 +56,7 @@ def test_verification_finds_what_broke_since(prefix: Path, tiny_source: Path) ->
     with pytest.raises(VerificationError) as caught:
         verify_kernel(find_kernel("tiny", prefix))
     assert "import ipykernel failed: ModuleNotFoundError" in str(caught.value)
-    assert "the smoke notebook failed" in str(caught.value)
+    assert "the smoke notebook of tiny failed" in str(caught.value)
 
 
 def test_kernel_without_its_python_is_broken(prefix: Path, tiny_source: Path) -> None:

@@ -17,7 +17,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server_app: Any) -> None:
-    """Watch the activity and the kernels of this server, and add the endpoints to it.
+    """Watch the activity and the kernels of this server, record them in what is saved, and add the endpoints to it.
 
     Args:
         server_app: the running ``jupyter_server.serverapp.ServerApp``.
@@ -25,10 +25,12 @@ def _load_jupyter_server_extension(server_app: Any) -> None:
     from swotvre_lab.activity import watch_activity
     from swotvre_lab.kernel_deaths import watch_kernel_deaths
     from swotvre_lab.routes import add_routes
+    from swotvre_lab.saved_kernel import record_kernels
     from swotvre_lab.session import SessionEnvironmentError, describe_nothing, read_session
 
     activity = watch_activity(server_app.web_app)
     deaths = watch_kernel_deaths(server_app.web_app)
+    record_kernels(server_app.web_app)
     try:
         session = read_session()
     except SessionEnvironmentError as error:

@@ -25,8 +25,9 @@ from swotvre_hub.cli.kernel_versions import (
 from swotvre_hub.cli.progress import show_progress
 from swotvre_hub.state import find_state, load_installed_settings
 from swotvre_kernels.build import build_kernel
-from swotvre_kernels.definitions import DEFAULT_KERNEL, find_environment
+from swotvre_kernels.definitions import DEFAULT_KERNEL, find_environment, read_kernels, requirements_of
 from swotvre_kernels.errors import VerificationError
+from swotvre_kernels.kernelspec import KERNELS
 from swotvre_kernels.lock import check_lock, write_lock
 from swotvre_kernels.models import EnvironmentDefinition, read_definition
 from swotvre_kernels.project import open_project
@@ -34,10 +35,12 @@ from swotvre_kernels.registry import (
     InstalledKernel,
     KernelState,
     find_kernel,
+    has_kernel,
     list_kernels,
     remove_kernel,
     verify_kernel,
 )
+from swotvre_kernels.user_kernels import add, add_options
 
 #: Exit code after Ctrl-C, as shells count it.
 INTERRUPTED = 130
@@ -59,7 +62,7 @@ def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         verbs,
         "verify",
         _verify,
-        "compare the files of installed kernels, import their modules, run their smoke notebook",
+        "compare the files of installed kernels, import their modules, run their smoke notebooks",
     )
     verify.add_argument("name", nargs="?", metavar="NAME[-VERSION]", help="default: every active kernel")
 
@@ -71,6 +74,9 @@ def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     remove = _verb(verbs, "remove", _remove, "remove an installed kernel")
     remove.add_argument("name", metavar="NAME-VERSION")
     remove.add_argument("--force", action="store_true", help="remove it even if it is the active one")
+
+    text = "make a user's own kernel, on top of a kernel of the site or from scratch"
+    add_options(_verb(verbs, "add-user", _with_prefix(_add_user), text), DEFAULT_KERNEL)
 
     lock = _verb(verbs, "lock", _lock, "write the lock of a kernel from its definition")
     lock.add_argument("name", nargs="?", default=DEFAULT_KERNEL, metavar="NAME")
@@ -137,7 +143,9 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
     if args.name and kernels:
         name = find_kernel(args.name, prefix).path.name
         kernels = [
-            each for each in kernels if each.path.name == name or (each.manifest and each.manifest.name == args.name)
+            each
+            for each in kernels
+            if each.path.name == name or (each.manifest and has_kernel(each.manifest, args.name))
         ]
     if not kernels:
         print(f"No kernels in {prefix}. Build one: swot-vre kernels build", file=out)
@@ -147,6 +155,7 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
         table.add_column(column)
     for column in ("PACKAGES", "SIZE", "BUILT (UTC)"):
         table.add_column(column, justify="right")
+    table.add_column("KERNELS", overflow="fold")
     for kernel in kernels:
         table.add_row(*_row(kernel))
     print_table(table, out)
@@ -155,11 +164,12 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
 
 def _row(kernel: InstalledKernel) -> tuple[str, ...]:
     if kernel.manifest is None:
-        return kernel.path.name, "?", str(kernel.state), "?", "?", "?", "?"
+        return kernel.path.name, "?", str(kernel.state), "?", "?", "?", "?", "?"
     manifest = kernel.manifest
     size = f"{manifest.size_bytes / 2**30:.2f} GiB"
     built = f"{manifest.built_at:%Y-%m-%d %H:%M}"
-    return manifest.name, manifest.version, str(kernel.state), manifest.python, str(len(manifest.packages)), size, built
+    packages, kernels = str(len(manifest.packages)), ", ".join(manifest.kernel_names)
+    return manifest.name, manifest.version, str(kernel.state), manifest.python, packages, size, built, kernels
 
 
 def _verify(args: argparse.Namespace, out: TextIO) -> int:
@@ -176,14 +186,14 @@ def _verify(args: argparse.Namespace, out: TextIO) -> int:
         try:
             with show_progress(sys.stderr) as part:
                 manifest = verify_kernel(
-                    kernel, progress=partial(part(kernel.path.name), "files, imports and smoke notebook")
+                    kernel, progress=partial(part(kernel.path.name), "files, imports and smoke notebooks")
                 )
         except VerificationError as error:
             print(error, file=out)
             failed += 1
         else:
             print(
-                f"{kernel.path.name} works: its files are those installed, its imports and its smoke notebook passed.",
+                f"{kernel.path.name} works: its files are those installed, its imports and its smoke notebooks passed.",
                 file=out,
             )
             if manifest.installed_sha256 is None:
@@ -201,10 +211,14 @@ def _remove(args: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
+def _add_user(args: argparse.Namespace, out: TextIO, prefix: Path) -> int:
+    return add(args, out, [prefix / KERNELS])
+
+
 def _lock(args: argparse.Namespace, out: TextIO) -> int:
     folder = find_environment(args.name)
     definition = read_definition(folder)
-    requirements = definition.requirements + _of_project(definition, args.project)
+    requirements = requirements_of(read_kernels(folder)) + _of_project(definition, args.project)
     if args.check:
         pins = check_lock(folder, requirements)
         print(
