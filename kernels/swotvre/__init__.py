@@ -1,0 +1,1 @@
+"""What a notebook of this environment has at hand."""
