@@ -11,8 +11,8 @@ from typing import Any, Protocol, TextIO
 class ProgressLine(Protocol):
     """Where a cluster's start is told."""
 
-    def show(self, text: str) -> None:
-        """Replace the line by ``text``."""
+    def show(self, text: str, passed: str = "") -> None:
+        """Replace the line by ``text``, and how much time has passed."""
 
     def finish(self, text: str, link: str = "") -> None:
         """Leave ``text``, and the address of a dashboard."""
@@ -34,11 +34,9 @@ class TerminalLine:
         self._rewrites = stream.isatty()
         self._shown = ""
 
-    def show(self, text: str) -> None:
-        """Replace the line."""
-        if not self._rewrites:
-            # How long it has been going on is no news.
-            text = text.partition(" (")[0] if text.endswith(")") else text
+    def show(self, text: str, passed: str = "") -> None:
+        """Replace the line; in a file the passing of time is no news."""
+        text = _with_time(text, passed if self._rewrites else "")
         if text == self._shown:
             return
         self._shown = text
@@ -66,8 +64,9 @@ class NotebookLine:
         self._handle: Any = None
         self._shown = ""
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, passed: str = "") -> None:
         """Replace the output."""
+        text = _with_time(text, passed)
         self._put(text, html.escape(text))
 
     def finish(self, text: str, link: str = "") -> None:
@@ -91,6 +90,10 @@ class NotebookLine:
             self._handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(data, raw=True)
+
+
+def _with_time(text: str, passed: str) -> str:
+    return f"{text} ({passed})" if passed else text
 
 
 def _in_notebook() -> bool:

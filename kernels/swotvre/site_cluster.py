@@ -11,7 +11,7 @@ from distributed import Client
 
 from swotvre.errors import ClusterError, ClusterLostError, ClusterTimeoutError, GatewayUnreachableError
 from swotvre.progress_line import ProgressLine, open_line
-from swotvre.site_gateway import SiteGateway, in_words
+from swotvre.site_gateway import ClosedOnceGateway, SiteGateway, in_words
 from swotvre.state import ClusterState, describe_seconds, describe_start, describe_workers
 
 #: The gateway is asked so often at first, and after some seconds.
@@ -37,7 +37,7 @@ class Watch:
     def tell(self, text: str) -> None:
         """Show ``text``, and for how long it has been going on."""
         seconds = time.monotonic() - self._begun
-        self._line.show(f"{text} ({describe_seconds(seconds)})" if seconds >= TELLING_SECONDS else text)
+        self._line.show(text, describe_seconds(seconds) if seconds >= TELLING_SECONDS else "")
 
     def look(self) -> ClusterState | None:
         """Return the state of the cluster; None while the gateway does not answer.
@@ -107,6 +107,8 @@ class SiteCluster(GatewayCluster):
         """
         try:
             cluster: SiteCluster = cls.from_name(name, shutdown_on_close=ends_with_kernel)
+            # Dask makes its own; Python would collect it with a traceback.
+            cluster.gateway.__class__ = ClosedOnceGateway
             cluster.client = cluster.get_client()
         except Exception as error:
             told = in_words(error, gateway.client.address)

@@ -25,7 +25,17 @@ QUESTION_SECONDS = 30.0
 #: A request for a cluster may take longer: the gateway submits a job.
 SUBMIT_SECONDS = 120.0
 #: How the gateway says that the hub does not know a token.
-_NOT_VERIFIED = "verifying user's JupyterHub API"
+_UNKNOWN_TO_HUB = "Permission failure verifying"
+
+
+class ClosedOnceGateway(Gateway):
+    """Dask's client of the gateway; its own ``close`` fails when Python collects it after it was closed."""
+
+    def close(self) -> Any:
+        """Close the connections, once."""
+        if not self.asynchronous and not self._loop_runner.is_started():
+            return None
+        return super().close()
 
 
 class SiteGateway:
@@ -37,7 +47,7 @@ class SiteGateway:
 
     def __init__(self) -> None:
         try:
-            self.client = Gateway()
+            self.client = ClosedOnceGateway()
         except ValueError:
             raise NoGatewayError(
                 "this session knows of no Dask Gateway (no address in the variable DASK_GATEWAY__ADDRESS, nor "
@@ -161,7 +171,7 @@ class SiteGateway:
 def in_words(error: Exception, address: str) -> ClusterError | None:
     """Return what to tell a user in place of an error of a request to the gateway at ``address``; None: a fault."""
     match error:
-        case GatewayServerError() if _NOT_VERIFIED in str(error):
+        case GatewayServerError() if _UNKNOWN_TO_HUB in str(error):
             return _not_let_in(address)
         case aiohttp.ClientResponseError(status=401):
             return _not_let_in(address)

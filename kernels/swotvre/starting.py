@@ -133,13 +133,8 @@ def _give_up(
     except KeyboardInterrupt:
         interrupted = True
     if interrupted:
-        if not name:
-            said = "interrupted before there was a cluster"
-        elif ended:
-            said = "interrupted; the cluster was ended"
-        else:
-            said = f"interrupted; the cluster {name} may still run: swotvre.clusters().stop_all() ends it"
-        raise ClusterInterrupted(said) from None
+        left = f"the cluster {name} may still run: swotvre.clusters().stop_all() ends it"
+        raise ClusterInterrupted(f"interrupted; {'no cluster is left' if ended else left}") from None
 
 
 def _only_offered(chosen: dict[str, Any], offered: dict[str, Any]) -> dict[str, Any]:
