@@ -72,9 +72,15 @@ def cluster(
         offered = gateway.options()
         options = _only_offered({name: value for name, value in chosen.items() if value is not None}, offered)
         options |= {name: value for name, value in kernels.items() if name in offered}
-        if "workers" in offered:
-            options["workers"] = first
+        # A gateway that takes no number of workers is asked for them once the cluster runs.
+        begin = {"workers": first} if adapt is None else {"minimum": adapt[0], "maximum": adapt[1]}
+        if begin.keys() <= offered.keys():
+            options |= begin
         return _start(gateway, options, line, first, enough, adapt, timeout)
+    except ClusterInterrupted:
+        raise
+    except KeyboardInterrupt:
+        raise ClusterInterrupted("interrupted; no cluster is left") from None
     finally:
         gateway.close()
 
@@ -100,10 +106,8 @@ def _start(
         opened = SiteCluster.open(gateway, name, ends_with_kernel=True)
         opened.wanted = first
         said = ""
-        if adapt is not None:
-            said = gateway.adapt(name, *adapt)
-        elif "workers" not in options:
-            said = gateway.scale(name, first)
+        if not options.keys() & {"workers", "maximum"}:
+            said = gateway.scale(name, first) if adapt is None else gateway.adapt(name, *adapt)
         if said:
             raise ClusterRefusedError(said.partition(". ")[0] + "; ask for fewer")
         opened.wait_for_workers_of(watch, enough)

@@ -80,14 +80,13 @@ def describe_workers(connected: int, wanted: int, state: ClusterState) -> str:
     missing = wanted - connected
     if missing <= 0:
         return line
-    waiting = min(state.workers.waiting, missing) if state.workers else 0
-    parts = [line]
+    waiting = min(_waiting(wanted, state.workers), missing) if state.workers else 0
     if starting := missing - waiting:
-        parts.append(f"{starting} starting")
-    if waiting:
-        parts.append(f"{waiting} waiting")
-    reason = (state.workers.message if state.workers else "") or state.message
-    return ", ".join(parts) + (f": {reason}" if reason else "")
+        line += f", {starting} starting"
+    if not waiting:
+        return line
+    line += f", {waiting} waiting"
+    return f"{line}: {state.workers.message}" if state.workers and state.workers.message else line
 
 
 def describe_seconds(seconds: float) -> str:
@@ -97,6 +96,12 @@ def describe_seconds(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _waiting(wanted: int, counts: WorkerCounts) -> int:
+    # What a cap withholds is not among the wanted of the gateway, which says why.
+    withheld = wanted - counts.wanted if counts.wanted and counts.message else 0
+    return counts.waiting + max(withheld, 0)
 
 
 def _count(answer: Mapping[str, Any], name: str) -> int:

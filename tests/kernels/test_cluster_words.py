@@ -35,7 +35,9 @@ def state(**workers: Any) -> Any:
         (8, 8, {"wanted": 8, "waiting": 0, "message": "stale"}, "8 of 8 workers"),
         # The gateway's count is older than the scheduler's.
         (7, 8, {"wanted": 8, "waiting": 6, "message": ""}, "7 of 8 workers, 1 waiting"),
-        (0, 2, {"wanted": "2", "waiting": None, "message": "two\nlines"}, "0 of 2 workers, 2 starting: two lines"),
+        (0, 2, {"wanted": "2", "waiting": None, "message": "come up"}, "0 of 2 workers, 2 starting"),
+        # Withheld by a cap of the site.
+        (4, 8, {"wanted": 4, "message": "16 cores\nin all"}, "4 of 8 workers, 4 waiting: 16 cores in all"),
     ],
 )
 def test_line_counts_what_computes_starts_and_waits(
