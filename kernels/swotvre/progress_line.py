@@ -17,6 +17,9 @@ class ProgressLine(Protocol):
     def finish(self, text: str, link: str = "") -> None:
         """Leave ``text``, and the address of a dashboard."""
 
+    def clear(self) -> None:
+        """Leave nothing."""
+
 
 def open_line(stream: TextIO | None = None) -> ProgressLine:
     """Return the line for where this code runs: a notebook, else ``stream`` (default: standard output)."""
@@ -52,6 +55,11 @@ class TerminalLine:
         whole = f"{text}; dashboard: {link}" if link else text
         self._write(f"\r{whole}\x1b[K\n" if self._rewrites else f"{whole}\n")
 
+    def clear(self) -> None:
+        """Take the line away; what stands in a file stays."""
+        if self._rewrites:
+            self._write("\r\x1b[K")
+
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
@@ -76,6 +84,10 @@ class NotebookLine:
             return
         anchor = f'<a href="{html.escape(link)}" target="_blank">dashboard</a>'
         self._put(f"{text}; dashboard: {link}", f"{html.escape(text)}; {anchor}")
+
+    def clear(self) -> None:
+        """Empty the output."""
+        self._put("", "")
 
     def _put(self, text: str, marked: str) -> None:
         if marked == self._shown:

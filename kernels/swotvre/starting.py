@@ -127,7 +127,8 @@ def _give_up(
         ClusterInterrupted: in place of a plain interrupt.
     """
     interrupted = isinstance(error, KeyboardInterrupt)
-    line.finish("cluster: interrupted, ending it" if interrupted else "cluster: not started")
+    if interrupted:
+        line.show("cluster: interrupted, ending it")
     ended = not name
     try:
         if name:
@@ -136,6 +137,7 @@ def _give_up(
             opened.close(shutdown=False)
     except KeyboardInterrupt:
         interrupted = True
+    line.clear()  # the error says it
     if interrupted:
         left = f"the cluster {name} may still run: swotvre.clusters().stop_all() ends it"
         raise ClusterInterrupted(f"interrupted; {'no cluster is left' if ended else left}") from None
