@@ -98,6 +98,11 @@ class GatewayBackend(KeptClusters, UnsafeLocalBackend):
             if walltime and time.time() > cluster.start_time / 1000 + walltime:
                 self.fail(cluster, "its duration was over")
 
+    async def do_stop_cluster(self, cluster: Cluster) -> None:
+        """End a cluster's scheduler and forget its dashboard."""
+        self.forget(cluster)
+        await super().do_stop_cluster(cluster)
+
     async def stop_process(self, pid: int) -> None:
         """End the group of the process ``pid``, first with a request."""
         for sig in (signal.SIGTERM, signal.SIGKILL):

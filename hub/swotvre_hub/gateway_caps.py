@@ -77,10 +77,10 @@ def _below(cap: Cap, unit: str, owner: str, wanted: ClusterUse, others: Iterable
     fitting = max((free - alone) // per_worker, -1)
     name = {"cores": ("core", "cores"), "memory_gib": ("GiB of memory", "GiB of memory")}[unit]
     what = f"{wanted.workers} worker{'' if wanted.workers == 1 else 's'}"
+    uses, rests = ("is" if number == 1 else "are" for number in (used, free))
     reason = (
         f"a cluster with {what} asks for {_count(asked, name)}; the Dask clusters of {owner} may have "
-        f"{_count(most, name)} in all, of which {used} {'is' if used == 1 else 'are'} used by other clusters and {free} "
-        f"{'is' if free == 1 else 'are'} free"
+        f"{_count(most, name)} in all, of which {used} {uses} used by other clusters and {free} {rests} free"
     )
     advice = f": at most {fitting} worker{'' if fitting == 1 else 's'} of this size" if fitting > 0 else ""
     return Verdict(fitting, reason + advice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from dask_gateway_server.backends.db_base import Cluster, DBBackendBase, JobStat
 from dask_gateway_server.models import ClusterStatus
 from dask_gateway_server.options import Options
 from traitlets import Any as AnyTrait
+from traitlets import Integer
 
 from swotvre_hub.errors import CapError, VreError
 from swotvre_hub.gateway_caps import ClusterUse, Verdict, judge
@@ -28,8 +30,10 @@ from swotvre_hub.state import State
 class KeptClusters(DBBackendBase):
     """Stands between Dask Gateway's clusters in a database and an engine that runs them."""
 
-    settings: Settings = AnyTrait(help="The site's settings.").tag(config=True)
-    state: State = AnyTrait(help="State folder of the installation.").tag(config=True)
+    settings: Settings = AnyTrait(help="The site's settings.").tag(config=True)  # type: ignore[assignment]
+    state: State = AnyTrait(help="State folder of the installation.").tag(config=True)  # type: ignore[assignment]
+
+    pages_port = Integer(0, help="Port on loopback where the hub's proxy finds our pages; 0: any.", config=True)
 
     async def setup(self, app: web.Application) -> None:
         """Start, with our routes beside Dask Gateway's."""
@@ -41,8 +45,13 @@ class KeptClusters(DBBackendBase):
     async def do_setup(self) -> None:
         """Start the pages, and lead the hub's answer to a login there."""
         self.dashboards = DashboardServer(self.proxy.prefix, self.find_owner)
-        self.dashboards.start()
-        await self.proxy.add_route(kind="PATH", path="/oauth_callback", target=f"{self.dashboards.url}/oauth_callback")
+        self.dashboards.start(self.pages_port)
+        await self._lead_to_pages("/oauth_callback")
+
+    async def _lead_to_pages(self, path: str) -> None:
+        """Have the gateway's proxy lead readers of ``path`` to our pages, unless the hub's proxy does so itself."""
+        if not self.pages_port:
+            await self.proxy.add_route(kind="PATH", path=path, target=f"{self.dashboards.url}{path}")
 
     # -- what an engine says ------------------------------------------------------------------------------------------
 
@@ -177,21 +186,20 @@ class KeptClusters(DBBackendBase):
     async def _check_cluster_proxied(self, cluster: Cluster) -> None:
         if not cluster.added_to_proxies and cluster.dashboard_address:
             # Ours takes the place of the cluster's own, and asks who is there.
-            address = self.dashboards.add(cluster.name, self.dashboard_of(cluster))
-            await self.proxy.add_route(kind="PATH", path=f"/clusters/{cluster.name}", target=address)
+            self.dashboards.add(cluster.name, cluster.dashboard_address, self.dashboard_context(cluster))
+            await self._lead_to_pages(f"/clusters/{cluster.name}")
             await self.proxy.add_route(kind="SNI", sni=cluster.name, target=cluster.scheduler_address)
             cluster.added_to_proxies = True
         await super()._check_cluster_proxied(cluster)
 
-    def dashboard_of(self, cluster: Cluster) -> str:
-        """Return the address of a cluster's own dashboard."""
-        return str(cluster.dashboard_address)
+    def dashboard_context(self, cluster: Cluster) -> ssl.SSLContext | None:
+        """Return how a cluster's own dashboard is reached; None: without TLS."""
+        return None
 
-    async def do_stop_cluster(self, cluster: Cluster) -> None:
-        """Forget the dashboard of a cluster that ends."""
+    def forget(self, cluster: Cluster) -> None:
+        """Forget what is known of a cluster that ends."""
         self.dashboards.remove(cluster.name)
         self._capped.pop(cluster.name, None)
-        await super().do_stop_cluster(cluster)
 
 
 def program_text(name: str) -> str:

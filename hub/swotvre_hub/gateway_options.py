@@ -155,8 +155,8 @@ class Count(Field):
             return 0
         if isinstance(x, bool) or not isinstance(x, int) or not 0 <= x <= self._most:
             raise ClusterOptionError(
-                f"received {_show(x)} as {self.field}; expected a whole number from 0 to {self._most}, the most workers "
-                "of a cluster here"
+                f"received {_show(x)} as {self.field}; expected a whole number from 0 to {self._most}, the most "
+                "workers of a cluster here"
             )
         return x
 

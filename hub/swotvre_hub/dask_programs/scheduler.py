@@ -24,6 +24,8 @@ from tornado.httpclient import AsyncHTTPClient
 ORDER = json.loads(os.environ.pop("SWOTVRE_DASK"))
 #: The cluster's certificate and key, PEM; empty: in files that Dask's own variables name.
 CERTIFICATE, KEY = os.environ.pop("SWOTVRE_DASK_CERTIFICATE", ""), os.environ.pop("SWOTVRE_DASK_KEY", "")
+#: Workers that come up within this time are reported at once.
+TOGETHER_SECONDS = 0.2
 
 
 class Service(preload.GatewaySchedulerService):
@@ -32,8 +34,9 @@ class Service(preload.GatewaySchedulerService):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.count = ORDER["workers"]
-        self.heartbeat_initial = min(self.heartbeat_initial, 0.02)
+        self.heartbeat_initial = 0.02
         self.last_change = self.loop.time()
+        self.telling: asyncio.Future[None] | None = None
 
     def listen(self, address: tuple[str, int]) -> None:
         """Listen, and begin to scale where the user wants that."""
@@ -42,9 +45,16 @@ class Service(preload.GatewaySchedulerService):
             self.first_adapt = asyncio.ensure_future(self.adapt(ORDER["minimum"], ORDER["maximum"]))
 
     def worker_added(self, worker_address: str) -> None:
-        """Take notice of a worker."""
+        """Take notice of a worker, and have the gateway know of it at once."""
         self.last_change = self.loop.time()
         super().worker_added(worker_address)
+        if self.telling is None or self.telling.done():
+            self.telling = asyncio.ensure_future(self.tell_soon())
+
+    async def tell_soon(self) -> None:
+        """Report within a moment, once for all workers that come up together."""
+        await asyncio.sleep(TOGETHER_SECONDS)
+        await self.waiter.interrupt()
 
     async def check_idle(self) -> None:
         """End the cluster when it has computed nothing for too long, while it had workers to do so."""
@@ -64,12 +74,11 @@ class Service(preload.GatewaySchedulerService):
 
 def serve_the_gateway_alone(certificate: str, key: str, authorities: str) -> None:
     """Have every page and the API ask for the cluster's certificate, which the gateway has; trust the gateway's."""
-    with tempfile.TemporaryDirectory() as folder:
-        pair = os.path.join(folder, "pair.pem")
-        with open(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(f"{key}\n{certificate}")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pair)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w") as pair:  # nobody else reads it
+        pair.write(f"{key}\n{certificate}")
+        pair.flush()
+        context.load_cert_chain(pair.name)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=certificate)
     stock = distributed.node.HTTPServer
