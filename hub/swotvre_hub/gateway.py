@@ -64,6 +64,8 @@ def session_environment(settings: Settings, state: State) -> dict[str, str]:
         # A path: the link to a dashboard then works under whichever name the browser reached the hub.
         "DASK_GATEWAY__PUBLIC_ADDRESS": prefix,
         "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+        # Its client knows of the site's proxy to the outside, and not of the hosts that are excepted from it.
+        "DASK_GATEWAY__HTTP_CLIENT__PROXY": "False",
     }
 
 

@@ -17,13 +17,15 @@ import pytest
 from batch_hub import TOKEN, BatchHub, batch_hub
 from cluster import USERS, BatchCluster
 
+from swotvre_hub.ports import free_ports
 from swotvre_kernels.interpreter import find_uv
 from swotvre_kernels.lock import read_lock
 
 ADA, BOB = USERS
 LOCKED = Path(__file__).parents[2] / "kernels" / "swotvre_kernels" / "environments" / "swot-ocean"
+KERNELS = LOCKED.parents[2]
 #: What of the kernel's lock a cluster needs; the whole of it is 2 GB.
-PACKAGES = ("bokeh", "cryptography", "dask", "dask-jobqueue", "distributed", "ipykernel")
+PACKAGES = ("bokeh", "cryptography", "dask", "dask-gateway", "dask-jobqueue", "distributed", "ipykernel")
 SLIDES = {
     "pbs": "from dask_jobqueue import PBSCluster\ncluster = PBSCluster(cores=2, memory='1GiB')",
     "slurm": "from dask_jobqueue import SLURMCluster\ncluster = SLURMCluster(cores=2, memory='1GiB')",
@@ -73,7 +75,8 @@ def session(cluster: BatchCluster, lab_everywhere: Path, dask_everywhere: Path) 
     argv = [str(dask_everywhere), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Dask", "language": "python"}))
     try:
-        with batch_hub(cluster, lab_everywhere) as hub:
+        gateway = {"enabled": True, "default_size": "small", "port": free_ports(1)[0], "scheduler_memory_gib": 1}
+        with batch_hub(cluster, lab_everywhere, settings={"gateway": gateway}) as hub:
             hub.start_session(ADA)
             yield hub
             hub.end_all_sessions()
@@ -139,3 +142,17 @@ def test_another_user_does_not_reach_the_scheduler(
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]})
             assert "let in" not in done.stdout, done.stderr
         assert kernel.run("cluster.close()") == []
+
+
+GATEWAY = f"""
+import json, os, sys
+sys.path.insert(0, {str(KERNELS)!r})
+import swotvre
+print(json.dumps({{"clusters": len(swotvre.clusters()), "address": os.environ["DASK_GATEWAY__ADDRESS"]}}))
+"""
+
+
+def test_notebook_on_a_node_reaches_the_gateway_over_tls(session: BatchHub, cluster: BatchCluster) -> None:
+    answer = run_cells(session, GATEWAY)
+    assert answer["address"].startswith(f"https://{cluster.hub_address}:")
+    assert answer["clusters"] == 0
