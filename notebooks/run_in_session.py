@@ -90,6 +90,7 @@ class SessionKernel:
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         self._channels.send(json.dumps(message))
         outputs: list[nbformat.NotebookNode] = []
+        replaceable: dict[str, nbformat.NotebookNode] = {}
         while True:
             answer = json.loads(self._channels.recv())
             if answer["parent_header"].get("msg_id") != message_id or answer["channel"] != "iopub":
@@ -101,6 +102,10 @@ class SessionKernel:
                 outputs.clear()
             elif kind in {"stream", "display_data", "execute_result", "error"}:
                 outputs.append(nbformat.v4.output_from_msg(answer))
+                replaceable[answer["content"].get("transient", {}).get("display_id", "")] = outputs[-1]
+            elif kind == "update_display_data":
+                shown = answer["content"]
+                replaceable[shown["transient"]["display_id"]].update(data=shown["data"], metadata=shown["metadata"])
 
     def close(self) -> None:
         """Disconnect, and end the kernel."""

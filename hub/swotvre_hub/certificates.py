@@ -7,6 +7,8 @@ the scheduler names, for the same key.
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -61,11 +63,20 @@ class SessionAuthority:
 
     def begin(self, session_id: str, lifetime: timedelta) -> KeyPair:
         """Return a new key and a certificate that names the session, and this machine alone."""
+        return self.serve(session_id, ["localhost"], lifetime)
+
+    def serve(self, name: str, hosts: list[str], lifetime: timedelta) -> KeyPair:
+        """Return a new key and a certificate for a service of this installation that ``hosts`` reach it by."""
         key = ec.generate_private_key(ec.SECP256R1())
         text = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return KeyPair(text.decode("ascii"), self._sign(key.public_key(), session_id, ["localhost"], lifetime))
+        return KeyPair(text.decode("ascii"), self._sign(key.public_key(), name, hosts, lifetime))
+
+    @property
+    def certificate(self) -> str:
+        """The authority's own certificate, PEM: who has it knows whom to trust."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
     def name_node(self, shown: bytes, session_id: str, host: str, lifetime: timedelta) -> str:
         """Return a certificate (PEM) for the node ``host`` and the key of the certificate that a session showed.
@@ -108,6 +119,19 @@ class SessionAuthority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def client_context(pair: KeyPair) -> ssl.SSLContext:
+    """Return what connects to a server that has the same self-signed certificate, and shows it there as well."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The certificate itself is trusted, and nobody else has its key: names in it do not matter.
+    context.check_hostname = False
+    context.load_verify_locations(cadata=pair.certificate)
+    with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+        file.write(f"{pair.key}\n{pair.certificate}")
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def _general_name(host: str) -> x509.GeneralName:

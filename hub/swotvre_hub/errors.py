@@ -48,6 +48,24 @@ class QueueError(SessionRequestError):
     label = "queue"
 
 
+class ClusterOptionError(SessionRequestError):
+    """An option of a Dask cluster is not one that it may have."""
+
+    label = "cluster-option"
+
+
+class KernelUnavailableError(SessionRequestError):
+    """The kernel, or the version of it, is not installed, or cannot run a Dask cluster."""
+
+    label = "kernel"
+
+
+class CapError(SessionRequestError):
+    """The user's or the project's Dask clusters together would take more than they may."""
+
+    label = "cap"
+
+
 class UserNameError(SessionRequestError):
     """A user name that cannot name a folder and an account."""
 

@@ -30,6 +30,7 @@ def gateway_service(settings: Settings, state: State) -> dict[str, Any]:
     """
     return {
         "name": SERVICE_NAME,
+        # On a batch site the hub leads to the pages alone: nodes and sessions reach the gateway itself.
         "url": f"http://{LOOPBACK}:{reserve_gateway_port(state)}",
         "command": [sys.executable, "-m", "swotvre_hub.gateway_server"],
         "environment": {STATE_VARIABLE: str(state.root)},
@@ -53,13 +54,18 @@ def session_environment(settings: Settings, state: State) -> dict[str, str]:
     """Return what makes ``dask_gateway.Gateway()`` work in a session without arguments; empty without a gateway."""
     if not settings.has_gateway:
         return {}
-    prefix = service_prefix(settings)
+    prefix, port = service_prefix(settings), gateway_port(settings, state)
+    host = settings.batch.hub_address if settings.is_batch else LOOPBACK
+    # A node reaches the gateway itself; the hub's public address may be one that it does not see.
+    origin = node_origin(settings) if settings.is_batch else settings.hub.local_origin
     return {
-        "DASK_GATEWAY__ADDRESS": f"{settings.hub.local_origin}{prefix}",
-        "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{LOOPBACK}:{reserve_gateway_port(state)}",
+        "DASK_GATEWAY__ADDRESS": f"{origin}{prefix}",
+        "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{host}:{port}",
         # A path: the link to a dashboard then works under whichever name the browser reached the hub.
         "DASK_GATEWAY__PUBLIC_ADDRESS": prefix,
         "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+        # Its client knows of the site's proxy to the outside, and not of the hosts that are excepted from it.
+        "DASK_GATEWAY__HTTP_CLIENT__PROXY": "False",
     }
 
 
@@ -68,24 +74,44 @@ def service_prefix(settings: Settings) -> str:
     return f"{settings.hub.base_url}services/{SERVICE_NAME}"
 
 
-@functools.cache
-def reserve_gateway_port(state: State) -> int:
-    """Return the port for the gateway that this hub will start, the same at each call.
+def node_origin(settings: Settings) -> str:
+    """Return ``https://host:port`` by which nodes reach the gateway of a batch site."""
+    scheme = "https" if settings.uses_tls else "http"
+    return f"{scheme}://{settings.batch.hub_address}:{settings.gateway.port}"
 
-    It is that of the last start, which sessions that outlived a killed hub know, or a free one.
+
+def gateway_port(settings: Settings, state: State) -> int:
+    """Return the port of the gateway: that of the settings on a batch site, else one on loopback that is kept.
 
     Raises:
         SetupError: when the state folder cannot keep it.
     """
+    return settings.gateway.port if settings.is_batch else reserve_gateway_port(state)
+
+
+@functools.cache
+def reserve_gateway_port(state: State, purpose: str = "") -> int:
+    """Return a port on loopback for the gateway that this hub will start, the same at each call.
+
+    It is that of the last start, which sessions that outlived a killed hub know, or a free one.
+
+    Args:
+        state: where it is kept.
+        purpose: what it is for, when not for the hub's proxy.
+
+    Raises:
+        SetupError: when the state folder cannot keep it.
+    """
+    file = _port_file(state, purpose)
     try:
         state.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        port = _kept_port(state)
+        port = _kept_port(file)
         if port is None or not _becomes_free(port):
             port = free_ports(1)[0]
-        _port_file(state).write_text(f"{port}\n", encoding="ascii")
+        file.write_text(f"{port}\n", encoding="ascii")
     except OSError as error:
         raise SetupError(
-            f"the port of Dask Gateway cannot be kept in {_port_file(state)}: {error}; "
+            f"the port of Dask Gateway cannot be kept in {file}: {error}; "
             "make the folder writable, or set gateway.enabled to false"
         ) from error
     return port
@@ -97,7 +123,7 @@ def read_gateway_port(state: State) -> int:
     Raises:
         SetupError: when none was.
     """
-    port = _kept_port(state)
+    port = _kept_port(_port_file(state))
     if port is None:
         raise SetupError(
             f"no port of Dask Gateway in {_port_file(state)}: expected a number from 1024 to 65535; restart the hub"
@@ -105,13 +131,13 @@ def read_gateway_port(state: State) -> int:
     return port
 
 
-def _port_file(state: State) -> Path:
-    return state.run / "dask-gateway.port"
+def _port_file(state: State, purpose: str = "") -> Path:
+    return state.run / f"dask-gateway{f'-{purpose}' if purpose else ''}.port"
 
 
-def _kept_port(state: State) -> int | None:
+def _kept_port(file: Path) -> int | None:
     try:
-        port = int(_port_file(state).read_text(encoding="ascii"))
+        port = int(file.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         return None
     return port if 1024 <= port <= 65535 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -46,13 +47,14 @@ class DashboardServer:
         """
         self.prefix = prefix
         self.owner = owner
-        #: Address of each cluster's own dashboard, ``http://host:port``.
+        #: Address of each cluster's own dashboard, ``http://host:port``, and what it is reached by where it wants TLS.
         self.targets: dict[str, str] = {}
+        self.contexts: dict[str, ssl.SSLContext] = {}
         #: Address of this server, with the prefix.
         self.url = ""
 
-    def start(self) -> None:
-        """Listen on a free port, on the running event loop."""
+    def start(self, port: int = 0) -> None:
+        """Listen on ``port``, 0 stands for a free one, on the running event loop."""
         # A WebSocket goes by its cookie alone; Lax keeps the pages of other sites from using it.
         auth = HubOAuth.instance()
         auth.cookie_options = {**auth.cookie_options, "samesite": "Lax"}
@@ -65,18 +67,20 @@ class DashboardServer:
             ],
             cookie_secret=secrets.token_bytes(32),
         )
-        sockets = bind_sockets(0, LOOPBACK)
+        sockets = bind_sockets(port, LOOPBACK)
         HTTPServer(application, xheaders=True).add_sockets(sockets)
         self.url = f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}{self.prefix}"
 
-    def add(self, cluster_name: str, address: str) -> str:
-        """Show the dashboard at ``address``; return the address to lead readers to."""
+    def add(self, cluster_name: str, address: str, context: ssl.SSLContext | None = None) -> None:
+        """Show the dashboard at ``address``."""
         self.targets[cluster_name] = address
-        return f"{self.url}/clusters/{cluster_name}"
+        if context is not None:
+            self.contexts[cluster_name] = context
 
     def remove(self, cluster_name: str) -> None:
         """Show the dashboard of ``cluster_name`` no more."""
         self.targets.pop(cluster_name, None)
+        self.contexts.pop(cluster_name, None)
 
 
 class OwnedHandler(HubOAuthenticated, web.RequestHandler):
@@ -111,6 +115,7 @@ class DashboardPage(OwnedHandler):
             headers=_forwarded(self.request.headers),
             follow_redirects=False,
             request_timeout=60,
+            ssl_options=self.dashboards.contexts.get(cluster_name),
         )
         try:
             answer: HTTPResponse = await AsyncHTTPClient().fetch(request, raise_error=False)
@@ -136,8 +141,9 @@ class DashboardSocket(OwnedHandler, WebSocketHandler):
             raise web.HTTPError(403)
         # Bokeh carries its session in the subprotocols.
         offered = [name.strip() for name in self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        context = self.dashboards.contexts.get(cluster_name)
         self._far = await websocket_connect(
-            self.target(cluster_name, path, "ws"),
+            HTTPRequest(self.target(cluster_name, path, "ws"), ssl_options=context),
             subprotocols=[name for name in offered if name],
             max_message_size=2**28,
         )

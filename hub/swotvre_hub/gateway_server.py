@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import secrets
 import sys
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
 
 from dask_gateway_server.app import DaskGateway
-from dask_gateway_server.options import Options, Select
 from traitlets.config import Config
 
-from swotvre_hub.errors import SessionSizeUnavailableError, VreError
-from swotvre_hub.gateway import read_gateway_port, service_prefix
+from swotvre_hub.certificates import KeyPair, SessionAuthority
+from swotvre_hub.errors import SetupError, VreError
+from swotvre_hub.gateway import node_origin, read_gateway_port, reserve_gateway_port, service_prefix
 from swotvre_hub.gateway_backend import GatewayBackend
-from swotvre_hub.machine import Machine, measure_machine
+from swotvre_hub.gateway_batch import BatchGatewayBackend
+from swotvre_hub.gateway_config import VreClusterConfig
 from swotvre_hub.ports import LOOPBACK
-from swotvre_hub.processes import CLUSTER_ROLE, service_mark
-from swotvre_hub.services import end_with_parent
-from swotvre_hub.sessions import parse_size_name
+from swotvre_hub.processes import PROXY_ROLE, SERVICE_ROLE, service_mark
+from swotvre_hub.services import certificates_folder, end_with_parent
 from swotvre_hub.settings import Settings
-from swotvre_hub.spawner.environment import THREAD_VARIABLES, data_environment
 from swotvre_hub.state import State, find_state, load_installed_settings
+
+#: A submission that takes longer has failed; the time in the queue is another matter.
+SUBMISSION_SECONDS = 60.0
+#: A running cluster that has not reported for so long is given up.
+HEARTBEAT_SECONDS = 180.0
+#: Time between two looks at what takes too long.
+LOOK_SECONDS = 2.0
+#: The proxy outlives gateways, and takes a new certificate only at its own start.
+CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
 
 
 def configure_gateway_server(c: Config, settings: Settings, state: State) -> None:
@@ -35,71 +47,99 @@ def configure_gateway_server(c: Config, settings: Settings, state: State) -> Non
         SetupError: when no port was reserved.
     """
     c.DaskGateway.authenticator_class = "dask_gateway_server.auth.JupyterHubAuthenticator"
-    c.DaskGateway.backend_class = GatewayBackend
     c.DaskGateway.address = f"{LOOPBACK}:0"
-    c.Proxy.address = f"{LOOPBACK}:{read_gateway_port(state)}"
     c.Proxy.prefix = service_prefix(settings)
-    c.GatewayBackend.state_folder = str(state.root)
+    c.KeptClusters.settings = settings
+    c.KeptClusters.state = state
+    c.KeptClusters.cluster_config_class = VreClusterConfig
+    c.ClusterConfig.cluster_max_workers = settings.gateway.max_workers
+    if settings.is_batch:
+        configure_batch_clusters(c, settings, state)
+    else:
+        configure_local_clusters(c, state)
+
+
+def configure_local_clusters(c: Config, state: State) -> None:
+    """Run clusters as processes of this machine, all on loopback."""
+    c.DaskGateway.backend_class = GatewayBackend
+    c.Proxy.address = f"{LOOPBACK}:{read_gateway_port(state)}"
     c.GatewayBackend.clusters_directory = str(state.run / "dask-clusters")
     # Nothing of the hub's Python: the clusters run in the environment of the kernel.
     c.GatewayBackend.inherited_environment = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
-    c.GatewayBackend.cluster_options = lambda user: worker_options(settings, state, measure_machine())
-    c.ClusterConfig.idle_timeout = settings.gateway.idle_timeout_minutes * 60
-    c.ClusterConfig.cluster_max_workers = settings.gateway.max_workers
 
 
-def worker_options(settings: Settings, state: State, machine: Machine) -> Options:
-    """Return what a user may choose for a cluster, as ``machine`` allows it."""
-    return Options(
-        WorkerSize(settings, machine),
-        handler=lambda options: cluster_configuration(options.size, settings, state, machine),
-    )
-
-
-class WorkerSize(Select):
-    """The option ``size``: a session size for each worker; one that does not fit is refused with the reason."""
-
-    def __init__(self, settings: Settings, machine: Machine) -> None:
-        self._settings = settings
-        self._machine = machine
-        fitting = [name for name, size in settings.sizes.items() if not machine.lacks(size.cores, size.memory_gib)]
-        default = settings.gateway.default_size
-        # Where nothing fits there is still something to show, and to refuse.
-        choices = fitting or [default]
-        super().__init__("size", choices, default=default if default in choices else choices[0], label="Worker size")
-
-    def validate(self, x: object) -> str:
-        """Return ``x`` if it names a size that this machine can hold."""
-        name = parse_size_name(x, self._settings)
-        size = self._settings.sizes[name]
-        if name not in self.options and (reason := self._machine.lacks(size.cores, size.memory_gib)):
-            raise SessionSizeUnavailableError(f"worker size {name!r} {reason}; choose among: {', '.join(self.options)}")
-        return name
-
-
-def cluster_configuration(size_name: str, settings: Settings, state: State, machine: Machine) -> dict[str, Any]:
-    """Return the configuration of one cluster: programs of the kernel that is active now, workers of ``size_name``.
+def configure_batch_clusters(c: Config, settings: Settings, state: State) -> None:
+    """Run clusters as jobs that outlive the gateway, and have nodes reach it.
 
     Raises:
-        SetupError: when the default kernel is not built.
+        SetupError: when the state folder cannot keep a key or a port.
+        CertificateError: when the hub's authority cannot sign.
     """
-    size = settings.sizes[size_name]
-    python = str(state.kernel_python(settings))
-    cores = min(size.cores, machine.cores)
-    return {
-        "scheduler_cmd": [python, "-m", "distributed.cli.dask_scheduler"],
-        # The scheduler's dashboard shows the workers; one in each would cost seconds of its start.
-        "worker_cmd": [python, "-m", "distributed.cli.dask_worker", "--host", LOOPBACK, "--no-dashboard"],
-        "worker_cores": cores,
-        "worker_threads": cores,
-        "worker_memory": min(size.memory_bytes, machine.memory_bytes),
-        "environment": {
-            # A worker's threads are its cores; a library that starts threads of its own in each would be too much.
-            **dict.fromkeys(THREAD_VARIABLES, "1"),
-            **data_environment(settings, state),
-            **service_mark(state, CLUSTER_ROLE),
-        },
-    }
+    gateway, prefix = settings.gateway, service_prefix(settings)
+    c.DaskGateway.backend_class = BatchGatewayBackend
+    # The proxy, which outlives the gateway, finds the next one here.
+    c.DaskGateway.address = f"{LOOPBACK}:{reserve_gateway_port(state, 'api')}"
+    c.KeptClusters.pages_port = read_gateway_port(state)
+    c.Proxy.address = f"0.0.0.0:{gateway.port}"
+    c.LastingProxy.record = str(state.run / "dask-gateway-proxy.json")
+    c.LastingProxy.log_file = str(state.log / "dask-gateway-proxy.log")
+    role = PROXY_ROLE if settings.proxy.external else SERVICE_ROLE
+    c.LastingProxy.mark = json.dumps(service_mark(state, role))
+    backend = c.BatchGatewayBackend
+    backend.api_url = f"{node_origin(settings)}{prefix}/api"
+    backend.db_url = f"sqlite:///{state.run / 'dask-gateway.sqlite'}"
+    backend.db_encrypt_keys = [ensure_key(state)]
+    backend.stop_clusters_on_shutdown = False
+    backend.cluster_start_timeout = backend.worker_start_timeout = SUBMISSION_SECONDS
+    backend.cluster_heartbeat_timeout = HEARTBEAT_SECONDS
+    backend.check_timeouts_period = LOOK_SECONDS
+    if settings.uses_tls:
+        authority = SessionAuthority(certificates_folder(settings, state))
+        pair = authority.serve(
+            "dask-gateway", [settings.batch.hub_address, "localhost", LOOPBACK], CERTIFICATE_LIFETIME
+        )
+        c.Proxy.tls_cert, c.Proxy.tls_key = keep_pair(pair, state)
+        backend.authorities = authority.certificate
+        c.JupyterHubAuthenticator.tls_key = os.environ.get("JUPYTERHUB_SSL_KEYFILE", "")
+        c.JupyterHubAuthenticator.tls_cert = os.environ.get("JUPYTERHUB_SSL_CERTFILE", "")
+        c.JupyterHubAuthenticator.tls_ca = os.environ.get("JUPYTERHUB_SSL_CLIENT_CA", "")
+
+
+def ensure_key(state: State) -> str:
+    """Return the key that encrypts tokens and keys of clusters in the database; only the hub's account reads it.
+
+    Raises:
+        SetupError: when it cannot be kept or read.
+    """
+    path = state.run / "dask-gateway.key"
+    try:
+        if not path.exists():
+            write_private(path, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii"))
+        key = path.read_text(encoding="ascii").strip()
+        if len(base64.urlsafe_b64decode(key)) != 32:
+            raise ValueError("not 32 bytes in base64")
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            f"the key of Dask Gateway's database cannot be used: {path}: {error}; restore it from a backup, or remove "
+            f"it together with {state.run / 'dask-gateway.sqlite'}: clusters that run are then ended"
+        ) from error
+    return key
+
+
+def keep_pair(pair: KeyPair, state: State) -> tuple[str, str]:
+    """Keep certificate and key of the gateway where only the hub's account reads them; return their files."""
+    certificate, key = state.run / "dask-gateway.crt", state.run / "dask-gateway.pem"
+    write_private(certificate, pair.certificate)
+    write_private(key, pair.key)
+    return str(certificate), str(key)
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only this account reads, in place of what was there, at once."""
+    partial = path.with_name(f"{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as stream:
+        stream.write(content)
+    partial.replace(path)
 
 
 class GatewayServer(DaskGateway):

@@ -26,10 +26,14 @@ from swotvre_hub.spawner.workspace import WorkspaceError, prepare_workspace
 
 #: Below a user's folder: logs and end records, one of each per session.
 LOG_FOLDER = ".local/state/swot-vre/sessions"
+#: Logs of the jobs that a notebook submits by itself, for Dask workers.
+DASK_LOG_FOLDER = ".local/state/swot-vre/dask-jobs"
 #: Lines of a log that are told, and bytes that are read for them.
 TOLD_LINES, READ_BYTES = 40, 16384
 DAY_SECONDS = 86400
 _SESSION_ID = re.compile(r"[0-9a-f]{16}")
+#: PBS names a log after the job's id, and dask_jobqueue tells Slurm to add it to the name.
+_DASK_LOG = re.compile(r"\d+[.\[].*\.(OU|ER)$|.+\.[oe]\d+$|dask-worker-\d+\.(out|err)$")
 
 
 def log_path(folder: Path, session_id: str) -> Path:
@@ -52,7 +56,11 @@ def begin(folder: Path, session_id: str, log_days: int) -> dict[str, Any]:
     logs = folder / LOG_FOLDER
     try:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_old(logs, time.time() - log_days * DAY_SECONDS)
+        before = time.time() - log_days * DAY_SECONDS
+        remove_old(logs, before, _SESSION_ID)
+        dask_logs = folder / DASK_LOG_FOLDER
+        dask_logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_old(dask_logs, before, _DASK_LOG)
         # It exists before the job: what the scheduler cannot write, the user is told before it waits.
         log_path(folder, session_id).touch(mode=0o600)
     except OSError as error:
@@ -60,11 +68,11 @@ def begin(folder: Path, session_id: str, log_days: int) -> dict[str, Any]:
     return {"log": str(log_path(folder, session_id))}
 
 
-def remove_old(logs: Path, before: float) -> None:
-    """Remove the files of sessions that were last written before ``before``, seconds since the epoch."""
+def remove_old(logs: Path, before: float, names: re.Pattern[str]) -> None:
+    """Remove the files of ``names`` that were last written before ``before``, seconds since the epoch."""
     for path in logs.iterdir():
         with suppress(OSError):
-            if _SESSION_ID.match(path.name) and path.lstat().st_mtime < before:
+            if names.match(path.name) and path.lstat().st_mtime < before:
                 path.unlink()
 
 

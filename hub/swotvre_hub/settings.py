@@ -189,6 +189,20 @@ class Datalake(Block):
     )
 
 
+class Cap(Block):
+    """Most that Dask clusters may take together."""
+
+    cores: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU cores. Null: no cap.")
+    memory_gib: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Memory in GiB. Null: no cap.")
+
+
+class Caps(Block):
+    """What the Dask clusters of one user, and of one project, may take together."""
+
+    user: Cap = Field(default=Cap(), description="Of one user, over all clusters.")
+    project: Cap = Field(default=Cap(), description="Of one project, over all clusters of all users.")
+
+
 class GatewaySettings(Block):
     """Dask Gateway: clusters for users."""
 
@@ -196,6 +210,23 @@ class GatewaySettings(Block):
     idle_timeout_minutes: PositiveMinutes = Field(description="A cluster that computed nothing for so long is ended.")
     max_workers: Annotated[int, Field(ge=1, le=10000)] = Field(description="Most workers of one cluster.")
     default_size: Name = Field(description="Size of a worker unless the user chooses another.")
+    # With defaults, because a site's block of before these settings has no such keys.
+    caps: Caps = Field(default=Caps(), description="Most that all clusters of a user, and of a project, may take.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=8082,
+        description="Batch engines only: TCP port of this machine where nodes and sessions reach the gateway.",
+    )
+    scheduler_cores: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="Batch engines only: cores of the job of a cluster's scheduler."
+    )
+    scheduler_memory_gib: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=2, description="Batch engines only: memory of the job of a cluster's scheduler, in GiB."
+    )
+    start_timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
+        default=120,
+        description="A scheduler or worker that does not report within this time after it began to run has failed; "
+        "the time in the scheduler's queue does not count.",
+    )
 
 
 class Settings(Block):
@@ -228,8 +259,8 @@ class Settings(Block):
 
     @property
     def has_gateway(self) -> bool:
-        """Whether Dask Gateway runs: its clusters are processes of this machine, which a batch site does not want."""
-        return self.gateway.enabled and not self.is_batch
+        """Whether Dask Gateway runs."""
+        return self.gateway.enabled
 
     @model_validator(mode="after")
     def _sizes_exist(self) -> Self:

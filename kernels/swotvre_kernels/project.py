@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from swotvre_kernels.errors import ProjectError
 
 DISTRIBUTION = "swot-vre"
-#: The import package that runs in a kernel; changes elsewhere in the project make no new kernel.
-KERNEL_PACKAGE = "swotvre_catalogs"
+#: The import packages that run in a kernel; changes elsewhere in the project make no new kernel.
+KERNEL_PACKAGES = ("swotvre", "swotvre_catalogs")
 
 
 class Project(NamedTuple):
@@ -87,14 +87,16 @@ def _checkout(folder: Path, extra: str) -> Project:
         raise ProjectError(f"{folder} is no checkout of {DISTRIBUTION}: {error!r}") from error
     if extra not in extras:
         raise ProjectError(f"{folder / 'pyproject.toml'} has no extra {extra!r}; it has: {', '.join(extras) or 'none'}")
-    package = next((folder / path for path in packages if Path(path).name == KERNEL_PACKAGE), None)
-    if package is None or not package.is_dir():
-        raise ProjectError(f"{folder} holds no package {KERNEL_PACKAGE}")
-    files = {
-        path.relative_to(package).as_posix(): path.read_bytes()
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    files: dict[str, bytes] = {}
+    for name in KERNEL_PACKAGES:
+        package = next((folder / path for path in packages if Path(path).name == name), None)
+        if package is None or not package.is_dir():
+            raise ProjectError(f"{folder} holds no package {name}")
+        files |= {
+            path.relative_to(package.parent).as_posix(): path.read_bytes()
+            for path in sorted(package.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
     return Project(folder, version, _digest(files | {"version": version.encode()}), tuple(extras[extra]))
 
 
@@ -104,7 +106,7 @@ def _wheel(path: Path, extra: str) -> Project:
             names = sorted(wheel.namelist())
             metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
             headers = HeaderParser().parsestr(wheel.read(metadata).decode())
-            files = {name: wheel.read(name) for name in names if name.startswith(f"{KERNEL_PACKAGE}/")}
+            files = {name: wheel.read(name) for name in names if name.partition("/")[0] in KERNEL_PACKAGES}
     except (OSError, zipfile.BadZipFile, StopIteration) as error:
         raise ProjectError(f"{path} is not a wheel: {error!r}") from error
     version = headers["Version"]

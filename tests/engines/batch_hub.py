@@ -108,6 +108,7 @@ class BatchHub:
             "scheduler": {**defaults["scheduler"], "query_seconds": 2, "capacity_seconds": 1},
             "idle": {**defaults["idle"], "enabled": False},
             "datalake": {"url": "/nowhere", "storage_options": {}},
+            "gateway": {**defaults["gateway"], "enabled": False},
         }
         for block, changes in self.settings.items():
             content[block] = {**content.get(block, defaults.get(block, {})), **changes}

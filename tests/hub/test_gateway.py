@@ -6,8 +6,10 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dask_gateway_server.options import Options
 from traitlets.config import Config
 
 from swotvre_hub.errors import SetupError, VreError
@@ -18,8 +20,11 @@ from swotvre_hub.gateway import (
     reserve_gateway_port,
     session_environment,
 )
-from swotvre_hub.gateway_server import cluster_configuration, configure_gateway_server, worker_options
+from swotvre_hub.gateway_backend import local_configuration
+from swotvre_hub.gateway_options import ClusterOffer, cluster_options
+from swotvre_hub.gateway_server import configure_gateway_server
 from swotvre_hub.machine import Machine
+from swotvre_hub.sessions import BatchChoices
 from swotvre_hub.settings import Settings, load_settings
 from swotvre_hub.state import State
 
@@ -108,27 +113,78 @@ def test_users_and_their_sessions_keep_their_scopes_and_gain_the_gateway(setting
     assert scopes == {"user": {"self", access}, "server": {"users:activity!user", "access:servers!server", access}}
 
 
+def options_of(settings: Settings, state: State, machine: Machine) -> Options:
+    offer = ClusterOffer(settings, state, machine, BatchChoices())
+    return cluster_options(offer, lambda request: local_configuration(request, settings, state, machine))
+
+
+def configured(options: Options, **asked: Any) -> dict[str, Any]:
+    """Return the configuration of a cluster that a user asks for."""
+    values: dict[str, Any] = options.get_configuration(options.parse_options(asked), user=None)
+    return values
+
+
 def test_workers_have_a_size_and_the_programs_of_the_active_kernel(settings: Settings, state: State) -> None:
     build_kernel(state, settings, "/kernels/one/bin/python")
-    options = worker_options(settings, state, LAPTOP)
-    chosen = options.get_configuration(options.parse_options({}), user=None)
+    options = options_of(settings, state, LAPTOP)
+    chosen = configured(options)
     assert chosen["worker_cmd"][0] == chosen["scheduler_cmd"][0] == "/kernels/one/bin/python"
     assert (chosen["worker_threads"], chosen["worker_memory"]) == (1, 8 * 2**30)
     assert chosen["environment"]["SWOTVRE_DATALAKE"] == str(state.root / "datalake")
     assert json.loads(chosen["environment"]["SWOTVRE_DATALAKE_OPTIONS"]) == {}
     build_kernel(state, settings, "/kernels/two/bin/python")
-    assert options.get_configuration({"size": "small"}, user=None)["worker_cmd"][0] == "/kernels/two/bin/python"
+    assert configured(options, size="small")["worker_cmd"][0] == "/kernels/two/bin/python"
 
 
 def test_worker_never_gets_more_than_the_machine_has(settings: Settings, state: State) -> None:
-    build_kernel(state, settings, "/python")
+    build_kernel(state, settings, "/kernels/one/bin/python")
     machine = Machine(cores=1, memory_bytes=int(7.6 * 2**30))
-    assert cluster_configuration("small", settings, state, machine)["worker_memory"] == machine.memory_bytes
+    assert configured(options_of(settings, state, machine))["worker_memory"] == machine.memory_bytes
 
 
 def test_kernel_that_is_not_built_is_named(settings: Settings, state: State) -> None:
     with pytest.raises(SetupError, match=r"run 'swot-vre kernels build swot-ocean'"):
-        cluster_configuration("small", settings, state, LAPTOP)
+        configured(options_of(settings, state, LAPTOP))
+
+
+def test_cluster_has_what_was_asked_for(settings: Settings, state: State) -> None:
+    build_kernel(state, settings, "/kernels/one/bin/python")
+    options = options_of(settings, state, LAPTOP)
+    chosen = configured(options, workers=3, walltime_hours=2, idle_minutes=5)
+    assert (chosen["workers"], chosen["maximum"], chosen["walltime_seconds"]) == (3, 0, 7200)
+    assert chosen["idle_timeout"] == 300
+    chosen = configured(options, minimum=1, maximum=4)
+    assert (chosen["workers"], chosen["minimum"], chosen["maximum"]) == (1, 1, 4)
+    assert chosen["walltime_seconds"] == 0
+    assert chosen["idle_timeout"] == settings.gateway.idle_timeout_minutes * 60
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"workers": 9}, "received 9 as workers; expected a whole number from 0 to 8"),
+        ({"workers": True}, "received True as workers"),
+        ({"workers": "2"}, "received '2' as workers"),
+        ({"workers": 10**5000}, "received a very large number as workers"),
+        ({"workers": 2, "maximum": 4}, "received workers=2 and maximum=4"),
+        ({"minimum": 4, "maximum": 2}, "received minimum=4 and maximum=2; expected the lower one first"),
+        ({"walltime_hours": 99}, "received a duration of 99.0 hours; expected hours"),
+        ({"walltime_hours": float("nan")}, "received nan as walltime_hours"),
+        ({"idle_minutes": 31}, "received 31 as idle_minutes; expected a number up to 30"),
+        ({"queue": "long"}, "received the queue 'long'; expected none"),
+        ({"project": "ocean"}, "received the project 'ocean'; expected none"),
+        ({"kernel": "swot-ocaen"}, r"'swot-ocaen' is not installed here; installed: swot-ocean \(did you mean"),
+        ({"kernel_version": "2020.1"}, "is not installed here"),
+        ({"kernel": "a\nb"}, "as kernel; expected a name"),
+        ({"kernel": "../../etc"}, "is not installed here"),
+    ],
+)
+def test_what_a_cluster_cannot_have_is_refused_in_words(
+    settings: Settings, state: State, asked: dict[str, Any], reason: str
+) -> None:
+    build_kernel(state, settings, "/kernels/one/bin/python")
+    with pytest.raises(VreError, match=reason):
+        configured(options_of(settings, state, LAPTOP), **asked)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +202,11 @@ def test_kernel_that_is_not_built_is_named(settings: Settings, state: State) -> 
 )
 def test_other_worker_sizes_are_refused_in_words(settings: Settings, state: State, size: object, reason: str) -> None:
     with pytest.raises(VreError, match=reason) as refused:
-        worker_options(settings, state, LAPTOP).parse_options({"size": size})
+        options_of(settings, state, LAPTOP).parse_options({"size": size})
     # The gateway sends it as the reason of an HTTP status.
     assert "\n" not in str(refused.value)
 
 
 def test_machine_that_holds_no_size_still_gets_a_reason(settings: Settings, state: State) -> None:
-    options = worker_options(settings, state, Machine(cores=1, memory_bytes=2**30))
+    options = options_of(settings, state, Machine(cores=1, memory_bytes=2**30))
     assert options.get_specification()[0]["spec"]["options"] == ["small"]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,46 @@ async def test_cluster_and_dashboard_are_the_owners_alone(hub, run_client, tmp_p
         while await socket.read_message() is not None:
             pass
     assert cluster_processes(tmp_path)
+
+
+STATE = """
+import json, os, time, urllib.request
+from dask_gateway import Gateway
+
+def state(name):
+    url = f"{os.environ['DASK_GATEWAY__ADDRESS']}/api/v1/clusters/{name}/state"
+    request = urllib.request.Request(url, headers={"Authorization": "jupyterhub " + os.environ["JUPYTERHUB_API_TOKEN"]})
+    return json.load(urllib.request.urlopen(request))
+
+gateway = Gateway()
+cluster = gateway.new_cluster(shutdown_on_close=False, workers=2, walltime_hours=0.5)
+begun = state(cluster.name)
+cluster.get_client().wait_for_workers(2)
+while (computing := state(cluster.name))["workers"]["running"] < 2:
+    time.sleep(0.1)
+cluster.shutdown()
+while (ended := state(cluster.name))["status"] != "STOPPED":
+    time.sleep(0.1)
+print(json.dumps([begun, computing, ended]))
+"""
+
+
+def test_cluster_starts_with_its_workers_and_says_how_it_is(hub, run_client, tmp_path: Path) -> None:
+    running = hub()
+    environment = environment_of("alice", running, tmp_path)
+    begun, computing, ended = run_client(STATE, environment)
+    assert (begun["status"], begun["workers"]["wanted"]) == ("RUNNING", 2)
+    assert (begun["size"], begun["kernel"]) == ("tiny", "swot-ocean")
+    assert computing["workers"] == {"wanted": 2, "running": 2, "waiting": 0, "starting": 0, "message": ""}
+    span = [datetime.fromisoformat(computing[name]) for name in ("started_at", "ends_at")]
+    assert span[1] - span[0] == timedelta(minutes=30)
+    assert computing["job_id"] is None
+    assert ended["status"] == "STOPPED"
+    url = f"{environment['DASK_GATEWAY__ADDRESS']}/api/v1/clusters/{begun['name']}/state"
+    assert httpx.get(url).status_code == 401
+    bob = environment_of("bob", running, tmp_path)["JUPYTERHUB_API_TOKEN"]
+    answer = httpx.get(url, headers={"Authorization": f"jupyterhub {bob}"})
+    assert (answer.status_code, answer.json()) == (404, {"error": "bob has no Dask cluster of this name"})
 
 
 def test_cluster_that_nobody_uses_ends(hub, run_client, tmp_path: Path) -> None:

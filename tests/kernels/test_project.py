@@ -23,11 +23,12 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-no
 
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> Callable[..., Path]:
-    def make(requirement: str = "ipykernel>=6", code: str = "ANSWER = 42\n", hub: str = "") -> Path:
+    def make(requirement: str = "ipykernel>=6", code: str = "ANSWER = 42\n", hub: str = "", clusters: str = "") -> Path:
         path = tmp_path / "swot_vre-7.0-py3-none-any.whl"
         info = "swot_vre-7.0.dist-info"
         files = {
             "swotvre_catalogs/__init__.py": code,
+            "swotvre/__init__.py": clusters,
             "swotvre_hub/__init__.py": hub,
             f"{info}/METADATA": METADATA.format(requirement=requirement),
             f"{info}/WHEEL": WHEEL,
@@ -64,6 +65,7 @@ def test_kernel_code_alone_decides_the_digest(make_wheel: Callable[..., Path]) -
     digest = open_project("kernel", make_wheel()).digest
     assert open_project("kernel", make_wheel(hub="import os\n")).digest == digest
     assert open_project("kernel", make_wheel(code="ANSWER = 43\n")).digest != digest
+    assert open_project("kernel", make_wheel(clusters="import json\n")).digest != digest
 
 
 def test_checkout_is_found_above_the_running_code() -> None:

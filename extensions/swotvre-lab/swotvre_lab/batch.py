@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from swotvre_lab.authorities import trust_gateway
+from swotvre_lab.dask_jobs import settle_dask_jobs
 from swotvre_lab.linux import memory_cgroup
 from swotvre_lab.order import SessionOrder
 from swotvre_lab.supervisor import supervise
@@ -74,6 +76,8 @@ def main() -> int:
     try:
         tls = keep_tls_files(environment, runtime)
         settle(environment, runtime, started)
+        settle_dask_jobs(environment)
+        trust_gateway(environment)
         order = SessionOrder(
             environment=environment,
             folder=environment["HOME"],

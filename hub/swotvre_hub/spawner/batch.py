@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 
-from swotvre_hub.cluster_view import offered_queues
 from swotvre_hub.launch_form import LaunchOffer, make_offer
 from swotvre_hub.port_report import digest_token
+from swotvre_hub.queue_choices import choices_of
 from swotvre_hub.sessions import BatchChoices, Room
 from swotvre_hub.spawner.batch_kept import look_at
 from swotvre_hub.spawner.batch_records import BatchJob
 from swotvre_hub.spawner.batch_script import ScriptError
 from swotvre_hub.spawner.batch_waiting import AwaitedJob
 from swotvre_hub.spawner.session import refusal
-from swotvre_hub.unix_groups import groups_of
 
 
 class BatchSessionMixin(AwaitedJob):
@@ -26,21 +25,7 @@ class BatchSessionMixin(AwaitedJob):
 
     def choices(self) -> BatchChoices:
         """Return the queues and projects that the scheduler would accept from this user."""
-        queues = self.runtime.view.state.cluster.queues
-        groups = groups_of(self.user.name)
-        settings = self.settings.queues
-        names = offered_queues(settings.offer, queues, self.user.name, groups)
-        limits = {name: queue.max_walltime for name, queue in queues.items() if queue.max_walltime is not None}
-        default = next((queue for queue in queues.values() if queue.is_default), None)
-        if default is not None and default.max_walltime is not None:
-            limits[""] = default.max_walltime
-        refusal = ""
-        if settings.offer and not names:
-            refusal = (
-                f"none of the queues that are offered here ({', '.join(settings.offer)}) takes sessions of "
-                f"{self.user.name} at present; ask who runs this site for access"
-            )
-        return BatchChoices(names, settings.matching_projects(groups), limits, refusal)
+        return choices_of(self.user.name, self.settings, self.runtime.view.state)
 
     async def render_form(self) -> str:  # type: ignore[override]
         """Return the launch form, with what would happen to each size now."""

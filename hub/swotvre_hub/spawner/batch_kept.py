@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import pwd
 import secrets
 from datetime import UTC, datetime
@@ -14,13 +13,10 @@ from batchspawner import BatchSpawnerBase
 from traitlets import Unicode
 
 from swotvre_hub.certificates import KeyPair
-from swotvre_hub.engines.base import (
-    SchedulerUnavailableError,
-)
-from swotvre_hub.engines.pbs_refusals import describe_sudo_fault
 from swotvre_hub.spawner.batch_records import BatchJob
 from swotvre_hub.spawner.batch_runtime import BatchRuntime, runtime_of
 from swotvre_hub.spawner.session import SessionMixin, refusal
+from swotvre_hub.spawner.user_files import handle_user_files
 
 
 class KeptJob(SessionMixin, BatchSpawnerBase):
@@ -100,22 +96,8 @@ class KeptJob(SessionMixin, BatchSpawnerBase):
 
     async def _files(self, verb: str, *arguments: str) -> dict[str, Any]:
         """Run `session_files` as the user; return what it says, ``error`` in it when it could not be run."""
-        python = self._python
-        command = [str(python), "-I", "-m", "swotvre_hub.session_files", verb, self._session_id, *arguments]
-        try:
-            result = await self.runtime.runner.run_as(self.user.name, command, for_files=True)
-            answer = json.loads(result.stdout)
-        except SchedulerUnavailableError as error:
-            return {"error": f"the files of {self.user.name} cannot be reached: {error}"}
-        except ValueError:
-            if fault := describe_sudo_fault(result, "start"):
-                return {"error": fault}
-            said = result.stderr.strip()[-300:] or f"exit code {result.exit_code}"
-            return {
-                "error": f"the session environment {python.parent.parent} cannot be used by {self.user.name}: {said}. "
-                "Tell who runs this site."
-            }
-        return answer if isinstance(answer, dict) else {"error": "the files of the session cannot be read"}
+        arguments = (verb, self._session_id, *arguments)
+        return await handle_user_files(self.runtime.runner, self._python, self.user.name, *arguments)
 
     def _new_id(self) -> str:
         self._session_id = secrets.token_hex(8)

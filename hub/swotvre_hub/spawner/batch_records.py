@@ -82,10 +82,14 @@ class BatchJob:
 
 
 class BatchRecords:
-    """The records of one installation, in ``run/jobs`` of the state folder; its hub is the only one that writes."""
+    """The records of one installation, in ``run/jobs`` of the state folder; its hub is the only one that writes.
 
-    def __init__(self, state: State) -> None:
-        self.folder = state.run / "jobs"
+    Those of Dask clusters are beside it, and the gateway's own.
+    """
+
+    def __init__(self, state: State, folder: str = "jobs", kind: type[BatchJob] = BatchJob) -> None:
+        self.folder = state.run / folder
+        self._kind = kind
         self._jobs: dict[str, BatchJob] | None = None
 
     def save(self, job: BatchJob, durable: bool = True) -> None:
@@ -117,7 +121,7 @@ class BatchRecords:
     def _read(self) -> Iterator[BatchJob]:
         for path in sorted(self.folder.glob("*.json")):
             try:
-                job = BatchJob.from_json(json.loads(path.read_text(encoding="ascii")))
+                job = self._kind.from_json(json.loads(path.read_text(encoding="ascii")))
             except (OSError, ValueError):
                 continue
             if job is not None:

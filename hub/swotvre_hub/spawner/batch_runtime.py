@@ -48,6 +48,9 @@ class BatchRuntime:
     reflector: Reflector = field(init=False)
     view: ClusterView = field(init=False)
     records: BatchRecords = field(init=False)
+    #: Folder of the records, and what they are of.
+    folder: str = "jobs"
+    kind: type[BatchJob] = BatchJob
     #: Sessions that a spawner looks after.
     claimed: set[str] = field(default_factory=set)
     _upkeep: asyncio.Task[None] | None = None
@@ -59,7 +62,7 @@ class BatchRuntime:
         self.runner = CommandRunner(scheduler.command_timeout_seconds)
         self.reflector = Reflector(self.engine, self.runner, scheduler, self.log)
         self.view = ClusterView(self.engine, self.runner, scheduler, self.log)
-        self.records = BatchRecords(self.state)
+        self.records = BatchRecords(self.state, self.folder, self.kind)
 
     # -- jobs that nobody wants ---------------------------------------------------------------------------------------
 

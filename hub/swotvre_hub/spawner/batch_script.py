@@ -1,10 +1,10 @@
-"""The script of a batch session: its environment, quoted for the shell, and the one program that it becomes."""
+"""The script of a job: its environment, quoted for the shell, and the one program that it becomes."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -33,18 +33,39 @@ def render_session_script(session_id: str, python: Path, folder: str, environmen
     Raises:
         ScriptError: when a name is no shell variable, or a value holds a NUL.
     """
+    return _template("session_job.sh").render(
+        session_id=session_id,
+        python=shlex.quote(str(python)),
+        folder=shlex.quote(folder),
+        environment=_exports(environment),
+    )
+
+
+def render_dask_script(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> str:
+    """Return the script of a part of a Dask cluster.
+
+    Args:
+        command: what the script becomes.
+        folder: the user's home on the node, absolute.
+        environment: as of `render_session_script`.
+
+    Raises:
+        ScriptError: when a name is no shell variable, or a value holds a NUL.
+    """
+    return _template("dask_job.sh").render(
+        command=shlex.join(command), folder=shlex.quote(folder), environment=_exports(environment)
+    )
+
+
+def _exports(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return names and quoted values, in the order of the names."""
     for name, value in environment.items():
         if _VARIABLE.fullmatch(name) is None or "\0" in value or not _is_text(value):
             raise ScriptError(
                 f"the environment of sessions holds {name!r}, which a shell cannot export; expected a name of letters, "
                 "digits and underscores, and text without NUL: see c.Spawner.environment in jupyterhub_config.d"
             )
-    return _template().render(
-        session_id=session_id,
-        python=shlex.quote(str(python)),
-        folder=shlex.quote(folder),
-        environment=[(name, shlex.quote(value)) for name, value in sorted(environment.items())],
-    )
+    return [(name, shlex.quote(value)) for name, value in sorted(environment.items())]
 
 
 def _is_text(value: str) -> bool:
@@ -57,8 +78,8 @@ def _is_text(value: str) -> bool:
 
 
 @cache
-def _template() -> Template:
-    text = (files("swotvre_hub") / "templates" / "session_job.sh").read_text(encoding="utf-8")
+def _template(name: str) -> Template:
+    text = (files("swotvre_hub") / "templates" / name).read_text(encoding="utf-8")
     # A shell script, not a page: what goes in is quoted for the shell above.
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     return environment.from_string(text)

@@ -11,11 +11,12 @@ from swotvre_hub.engines.base import (
     SchedulerUnavailableError,
     SubmitRefusedError,
 )
-from swotvre_hub.session_files import end_path
+from swotvre_hub.session_files import DASK_LOG_FOLDER, end_path
 from swotvre_hub.sessions import SessionRequest
 from swotvre_hub.spawner.batch_records import BatchJob
 from swotvre_hub.spawner.batch_script import render_session_script
 from swotvre_hub.spawner.batch_stopping import EndingJob
+from swotvre_hub.spawner.dask_jobs import jobqueue_environment
 from swotvre_hub.spawner.environment import batch_environment
 from swotvre_hub.spawner.session import refusal
 
@@ -54,7 +55,12 @@ class SubmittedJob(EndingJob):
             environment["SWOTVRE_TLS_CERTIFICATE"] = self._keys.certificate
             bundle = Path(self.internal_trust_bundles["notebooks-ca"])
             environment["SWOTVRE_TLS_CA"] = bundle.read_text(encoding="ascii")
+            if self.settings.has_gateway:
+                authority = SessionAuthority(Path(self.internal_certs_location))
+                environment["SWOTVRE_GATEWAY_CA"] = authority.certificate
         environment["SWOTVRE_SESSION_ID"] = job.session_id
+        jobs = jobqueue_environment(job.engine, request, str(folder / DASK_LOG_FOLDER), environment)
+        environment = jobs | environment
         return render_session_script(job.session_id, self._python, str(folder), environment)
 
     async def _submit(self, job: BatchJob, request: SessionRequest, script: str) -> str:

@@ -68,10 +68,16 @@ def batch_environment(settings: Settings, python: Path, end_record: Path) -> dic
     """Return what only a session on a node needs: its programs, its ports, where it says how it ended."""
     return {
         "LANG": "C.UTF-8",
-        "PATH": f"{python.parent}{os.pathsep}{NODE_PATH}",
+        "PATH": _node_path(python, settings.batch.commands),
         "SWOTVRE_PORTS": settings.batch.ports,
         "SWOTVRE_END_RECORD": str(end_record),
     }
+
+
+def _node_path(python: Path, commands: str) -> str:
+    """Return the folders of programs on a node, the scheduler's commands among them."""
+    folders = NODE_PATH.split(os.pathsep)
+    return os.pathsep.join([str(python.parent), *([] if commands in folders else [commands]), *folders])
 
 
 def home_environment(workspace: Path, user_name: str) -> dict[str, str]:
