@@ -130,8 +130,15 @@ class Indexer:
             # The HDF5 library puts its reason in brackets, after what it tried.
             raise DamagedFileError(called, f"{error}".splitlines()[0] if str(error) else repr(error)) from error
 
+    def recognise(self, raw: IO[bytes], path: str) -> IndexedFile | None:
+        """Return what a local file holds whose structure is that of one before; None for another.
+
+        The HDF5 library is not asked, and several threads may ask at a time.
+        """
+        status = os.fstat(raw.fileno())
+        return self._known(raw, (path, status.st_size, status.st_mtime_ns, ""))
+
     def _known(self, raw: IO[bytes] | Any, identity: _Identity) -> IndexedFile | None:
-        """Return what a file holds whose structure is that of one before; None for another."""
         found = self._structures.find(raw, identity[1])
         if found is None:
             return None

@@ -35,7 +35,8 @@ _FIRST_STRUCTURES = 24
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _UNDEFINED = (1 << 64) - 1
 
-#: Of a superblock of version 2 or 3 with addresses of 8 bytes: its size, where the end of the file and the root group stand.
+#: Of a superblock of version 2 or 3 with addresses of 8 bytes: its size, and where the end of the file and the address
+#: of the root group stand.
 _SUPERBLOCK_BYTES, _END_OF_FILE, _ROOT = 48, 28, 36
 
 #: Flag of an object header that holds when the object was changed, and their size.
@@ -62,7 +63,7 @@ class _NotKnownError(Exception):
 class RecordedFile(io.RawIOBase):
     """A file that notes which of its bytes are read."""
 
-    def __init__(self, source: IO[bytes] | Any) -> None:
+    def __init__(self, source: Any) -> None:
         self._source = source
         #: Position and number of bytes of each read.
         self.reads: list[tuple[int, int]] = []
@@ -218,13 +219,14 @@ class Structures:
             source: The file, open.
             size_bytes: Its size.
         """
-        if not self._known:
+        known = self._known
+        if not known:
             return None
         try:
-            content = _Content(source, min(max(one.size_bytes for one in self._known), size_bytes))
+            content = _Content(source, min(max(one.size_bytes for one in known), size_bytes))
         except _NotKnownError:
             return None
-        for number, structure in enumerate(self._known):
+        for number, structure in enumerate(known):
             if structure.size_bytes > len(content.head):
                 continue
             try:
@@ -233,7 +235,7 @@ class Structures:
                 continue
             self._met_again += 1
             if number:
-                self._known.insert(0, self._known.pop(number))
+                self._remember(structure)
             return structure.layout, found
         return None
 
@@ -256,10 +258,14 @@ class Structures:
             structure = _structure_of(content, reads, headers, layout)
             # What is read here must be what the library says.
             if structure.places(content, size_bytes) == places:
-                self._known.insert(0, structure)
-                del self._known[_MOST_STRUCTURES:]
+                self._remember(structure)
         except (_NotKnownError, struct.error, IndexError, KeyError, ValueError, StopIteration):
             return
+
+    def _remember(self, structure: _Structure) -> None:
+        # A list of its own each time: another thread may be going through the one before.
+        others = [one for one in self._known if one is not structure]
+        self._known = [structure, *others[: _MOST_STRUCTURES - 1]]
 
 
 def _structure_of(
