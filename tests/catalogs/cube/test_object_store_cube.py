@@ -8,7 +8,7 @@ from swotvre_catalogs import open_catalog
 from swotvre_catalogs.byte_ranges import ReplacedFileError
 from swotvre_catalogs.cube import build_cube, open_cube, select_swath
 from swotvre_catalogs.cube.opening import open_version
-from swotvre_catalogs.errors import UnreadableGranuleError
+from swotvre_catalogs.errors import MissingGranuleError
 
 
 @pytest.fixture
@@ -49,16 +49,16 @@ def test_a_cube_lives_on_s3(root, write, options, equal_to_files, tmp_path):
 def test_a_replaced_object_is_named_also_where_a_variable_is_read_through_the_store(root, write, options):
     write(3, 3, dtype=">i4")
     store = s3fs.S3FileSystem(**options, skip_instance_cache=True)
-    store.mkdir("lake")
-    store.put(f"{root}/", "lake/swot-data/", recursive=True)
-    entry = open_catalog("s3://lake/swot-data", storage_options=options)["l2_lr_ssh_basic"]
+    store.mkdir("other-lake")
+    store.put(f"{root}/", "other-lake/swot-data/", recursive=True)
+    entry = open_catalog("s3://other-lake/swot-data", storage_options=options)["l2_lr_ssh_basic"]
     build_cube(entry)
     cube = open_cube(entry)["ssha_karin_2"]
     assert cube.notnull().any()
     path = write(2, 3, no_data=True)
-    store.put(str(path), f"lake/swot-data/{path.relative_to(root)}")
+    store.put(str(path), f"other-lake/swot-data/{path.relative_to(root)}")
     with pytest.raises(ReplacedFileError, match=f"{path.name} was replaced after it was indexed"):
         cube.mean().compute()
-    store.rm(f"lake/swot-data/{path.relative_to(root)}")
-    with pytest.raises(UnreadableGranuleError, match=f"{path.name} does not exist"):
+    store.rm(f"other-lake/swot-data/{path.relative_to(root)}")
+    with pytest.raises(MissingGranuleError, match=f"{path.name} is not there any more"):
         cube.mean().compute()
