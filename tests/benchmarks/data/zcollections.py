@@ -13,6 +13,7 @@ from typing import Any
 import dask.distributed
 import fsspec
 import netCDF4
+import numcodecs
 import numpy as np
 import xarray
 import zcollection
@@ -43,8 +44,10 @@ def _cycle(files: list[tuple[int, int, Path]]) -> Any:
     joined = xarray.concat(parts, "num_lines", combine_attrs="override")
     fills = {name: joined[name].attrs.pop("_FillValue", None) for name in joined.data_vars}
     dataset = zcollection.Dataset.from_xarray(joined)
-    for name in (VARIABLE, *POSITIONS):
-        dataset.variables[name].fill_value = fills[name]
+    for name, variable in dataset.variables.items():
+        # By itself it compresses nothing; this is the codec of the copy in Zarr.
+        variable.compressor = numcodecs.Blosc("zstd", 3, numcodecs.Blosc.SHUFFLE)
+        variable.fill_value = fills[name] if name in (VARIABLE, *POSITIONS) else variable.fill_value
     return dataset
 
 
