@@ -60,16 +60,16 @@ def parse_granule(product: Product, file: StoredFile) -> Granule | None:
     for name, text in matched.groupdict().items():
         kind = product.parameters[name].type
         values[name] = int(text) if kind == "int" else as_date(text) if kind == "datetime" else text
-    if nadir := _NADIR_TAIL.search(file.path):
-        begin, end = (datetime.datetime.strptime(nadir[edge], "%Y%m%d_%H%M%S") for edge in ("begin", "end"))
-        return Granule(values, begin, end, nadir["crid"], file.path, file.size_bytes, (nadir["letter"], file.path))
     tail = _TAIL.search(file.path)
     if tail is None:
+        if nadir := _NADIR_TAIL.search(file.path):
+            begin, end = (datetime.datetime.strptime(nadir[edge], "%Y%m%d_%H%M%S") for edge in ("begin", "end"))
+            return Granule(values, begin, end, nadir["crid"], file.path, file.size_bytes, (nadir["letter"], file.path))
         day = values.get("date")
         midnight = datetime.datetime.combine(day, datetime.time()) if day else None
         return Granule(values, midnight, midnight, "", file.path, file.size_bytes, (file.path,))
     crid = f"{tail['crid']}_{tail['counter']}" if tail["crid"] else f"v{tail['version']}"
-    begin, end = (datetime.datetime.fromisoformat(tail[edge]) for edge in ("begin", "end"))
+    begin, end = datetime.datetime.fromisoformat(tail["begin"]), datetime.datetime.fromisoformat(tail["end"])
     return Granule(values, begin, end, crid, file.path, file.size_bytes, _rank(tail))
 
 

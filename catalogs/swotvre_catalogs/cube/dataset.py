@@ -10,6 +10,7 @@ import xarray
 from swotvre_catalogs.cube.chunk_table import ChunkTable
 from swotvre_catalogs.cube.decoding import decoded_dtype
 from swotvre_catalogs.cube.indexer import GEOMETRY
+from swotvre_catalogs.cube.stored_array import StoredArray
 from swotvre_catalogs.cube.swath_array import SwathArray, TableSource
 from swotvre_catalogs.cube.versions import CubeVersion
 
@@ -31,7 +32,8 @@ def open_dataset(opened: CubeVersion, table: ChunkTable) -> xarray.Dataset:
         array = lazy_variable(source, str(name), variable, table)
         if isinstance(array, SwathArray):
             chunks = block_shape(variable.dims, variable.shape, array.dtype.itemsize)
-            array = xarray.Variable(variable.dims, _as_dask(array, chunks), variable.attrs, variable.encoding)
+            data = _as_dask(array, (*source.key, name), chunks)
+            array = xarray.Variable(variable.dims, data, variable.attrs, variable.encoding)
         variables[str(name)] = array
     dataset = stored.assign_coords({name: variables.pop(name) for name in list(variables) if name in stored.coords})
     attributes = {
@@ -63,7 +65,9 @@ def lazy_variable(
     dtype = _direct_dtype(name, variable, table)
     if dtype is None:
         chunks = block_shape(variable.dims, variable.shape, variable.dtype.itemsize)
-        return variable.chunk(dict(zip(variable.dims, chunks, strict=True)))
+        stored = StoredArray(variable, source, name, name not in GEOMETRY)
+        data = _as_dask(stored, (*source.key, name, "stored"), chunks)
+        return xarray.Variable(variable.dims, data, variable.attrs, variable.encoding)
     attributes = {**variable.encoding, **variable.attrs}
     kept = {key: attributes[key] for key in (*variable.attrs, "units", "calendar") if key in attributes}
     return SwathArray(source, name, variable.shape, dtype, name not in GEOMETRY, kept)
@@ -97,12 +101,11 @@ def _direct_dtype(name: str, variable: xarray.Variable, table: ChunkTable) -> nu
     return numpy.result_type(dtype, *map(decoded_dtype, layouts)) if dtype.kind == "f" else None
 
 
-def _as_dask(array: SwathArray, chunks: tuple[int, ...]) -> Any:
+def _as_dask(array: SwathArray | StoredArray, key: tuple[Any, ...], chunks: tuple[int, ...]) -> Any:
+    """Return a lazy array of Dask; ``key`` tells what it holds."""
     import dask.array
     from dask.base import tokenize
 
-    token = tokenize(array.source.key, array.name, array.shape, str(array.dtype), chunks)
+    token = tokenize(*key, array.shape, str(array.dtype), chunks)
     meta = numpy.empty((0,) * array.ndim, array.dtype)
-    return dask.array.from_array(
-        array, chunks=chunks, name=f"{array.name}-{token}", asarray=False, fancy=False, meta=meta
-    )
+    return dask.array.from_array(array, chunks=chunks, name=f"{key[3]}-{token}", asarray=False, fancy=False, meta=meta)

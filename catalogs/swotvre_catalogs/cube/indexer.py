@@ -15,13 +15,17 @@ from typing import IO, Any
 
 import h5py
 import numpy
-from h5py import h5d, h5f, h5g, h5o, h5p
+from h5py import h5d, h5f, h5g, h5l, h5o, h5p
 from numpy.typing import NDArray
 
 from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.cube.layout import FileLayout, VariableLayout
+from swotvre_catalogs.cube.structures import Places, RecordedFile, Structures
 from swotvre_catalogs.cube.variable_layouts import LayoutReader
 from swotvre_catalogs.file_kinds import first_bytes, reason_against
+
+#: Path, size in bytes, time of the last modification in nanoseconds, entity tag.
+_Identity = tuple[str, int, int, str]
 
 #: The variables that say where the pixels lie.
 GEOMETRY = ("latitude", "longitude")
@@ -88,6 +92,7 @@ class Indexer:
         self._reader = LayoutReader(undeclared_fill_value)
         self._corrected: dict[tuple[Any, ...], VariableLayout] = {}
         self._layouts: dict[tuple[int, ...], FileLayout] = {}
+        self._structures = Structures()
 
     def index(
         self,
@@ -115,26 +120,57 @@ class Indexer:
             if isinstance(source, str | os.PathLike):
                 with open(source, "rb", buffering=0) as file:  # noqa: PTH123  called for every file of a product
                     status = os.fstat(file.fileno())
-                    opened = h5f.open(os.fsencode(source), h5f.ACC_RDONLY, fapl=file_access())
-                    return self._index(opened, file, called, status.st_size, status.st_mtime_ns, etag)
+                    identity = (called, status.st_size, status.st_mtime_ns, etag)
+                    return self._known(file, identity) or self._index(file, identity, os.fsencode(source))
             size = source.seek(0, os.SEEK_END) if size_bytes is None else size_bytes
-            with h5py.File(source, "r") as handle:
-                return self._index(handle.id, source, called, size, modified_ns, etag)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            identity = (called, size, modified_ns, etag)
+            return self._known(source, identity) or self._index(source, identity)
+        except (OSError, OverflowError, RuntimeError, KeyError, ValueError, TypeError) as error:
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise
             # The HDF5 library puts its reason in brackets, after what it tried.
             said = f"{error}".splitlines()[0] if str(error) else repr(error)
             raise DamagedFileError(called, reason_against(first_bytes(source)) or said) from error
 
-    def _index(
-        self, file_id: Any, raw: IO[bytes] | Any, path: str, size_bytes: int, modified_ns: int, etag: str
+    def recognise(self, raw: IO[bytes], path: str) -> IndexedFile | None:
+        """Return what a local file holds whose structure is that of one before; None for another.
+
+        The HDF5 library is not asked, and several threads may ask at a time.
+        """
+        status = os.fstat(raw.fileno())
+        return self._known(raw, (path, status.st_size, status.st_mtime_ns, ""))
+
+    def _known(self, raw: IO[bytes] | Any, identity: _Identity) -> IndexedFile | None:
+        found = self._structures.find(raw, identity[1])
+        if found is None:
+            return None
+        layout, places = found
+        offsets = {name: numpy.array(columns[0], numpy.int64) for name, columns in places.items()}
+        sizes = {name: numpy.array(columns[1], numpy.int64) for name, columns in places.items()}
+        return IndexedFile(*identity, layout, offsets, sizes, _geometry(raw, None, layout, offsets, sizes))
+
+    def _index(self, raw: IO[bytes] | Any, identity: _Identity, name: bytes | None = None) -> IndexedFile:
+        """Let the library look into a file, by its name where it has one that is not to be learned."""
+        recorded = RecordedFile(raw) if self._structures.wants_more else None
+        if recorded is None and name is not None:
+            file_id = h5f.open(name, h5f.ACC_RDONLY, fapl=file_access())
+            return self._look(file_id, raw, identity)
+        headers: dict[str, int] | None = None if recorded is None else {}
+        with h5py.File(recorded or raw, "r") as handle:
+            indexed = self._look(handle.id, raw, identity, headers)
+        if recorded is not None and headers and all(one.is_direct for one in indexed.layout.variables.values()):
+            self._structures.learn(recorded, identity[1], headers, indexed.layout, _places(indexed))
+        return indexed
+
+    def _look(
+        self, file_id: Any, raw: IO[bytes] | Any, identity: _Identity, headers: dict[str, int] | None = None
     ) -> IndexedFile:
+        path, size_bytes = identity[:2]
         offsets: dict[str, NDArray[numpy.int64]] = {}
         sizes: dict[str, NDArray[numpy.int64]] = {}
         variables: dict[str, VariableLayout] = {}
         try:
-            for name, dataset in _datasets(h5g.open(file_id, b"/"), ""):
+            for name, dataset in _datasets(h5g.open(file_id, b"/"), "", headers):
                 found = self._reader.read(name, dataset)
                 if found is None:
                     continue
@@ -149,7 +185,11 @@ class Indexer:
             geometry = _geometry(raw, file_id, kept, offsets, sizes)
         finally:
             file_id.close()
-        return IndexedFile(path, size_bytes, modified_ns, etag, kept, offsets, sizes, geometry)
+        return IndexedFile(*identity, kept, offsets, sizes, geometry)
+
+
+def _places(indexed: IndexedFile) -> Places:
+    return {name: (indexed.offsets[name].tolist(), indexed.sizes[name].tolist()) for name in indexed.layout.variables}
 
 
 def index_file(
@@ -167,13 +207,16 @@ def file_access() -> Any:
     return access
 
 
-def _datasets(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def _datasets(group: Any, prefix: str, headers: dict[str, int] | None) -> Iterator[tuple[str, Any]]:
+    """Return the variables with their names; ``headers`` is given the addresses of their object headers."""
     for name in group:
         opened = h5o.open(group, name)
         if isinstance(opened, h5d.DatasetID):
+            if headers is not None and (link := group.links.get_info(name)).type == h5l.TYPE_HARD:
+                headers[prefix + name.decode()] = link.u
             yield prefix + name.decode(), opened
         elif isinstance(opened, h5g.GroupID):
-            yield from _datasets(opened, f"{prefix}{name.decode()}/")
+            yield from _datasets(opened, f"{prefix}{name.decode()}/", headers)
 
 
 def _positions(

@@ -84,7 +84,9 @@ def _build(
     scanner = Scanner(entry.product.metadata.undeclared_fill_value) if has_cube(entry.product) else None
     inspector = Inspector(entry.datalake, footprints, scanner, checksums=checksums)
     done = len(files) - len(new)
-    for found in inspect_all(inspector, new, jobs):
+    as_before = set(new)
+    like = next((f for f in reversed(files) if f not in as_before and known[f[:4]].status in ("ok", DUPLICATE)), None)
+    for found in inspect_all(inspector, new, jobs, like):
         known.update((record.identity, record) for record in found.records)
         unfinished.add(found)
         done += len(found.records)

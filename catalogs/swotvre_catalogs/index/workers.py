@@ -9,7 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
@@ -20,13 +20,16 @@ from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.errors import CatalogError
 from swotvre_catalogs.index.inspection import Inspection, inspect_file
 from swotvre_catalogs.index.records import FileRecord
-from swotvre_catalogs.index.scanning import ListedFile, ScannedBounds, Scanner
+from swotvre_catalogs.index.scanning import ListedFile, Scanned, ScannedBounds, Scanner
 
 #: Files that a worker looks into before it hands over what it found.
 BATCH = 250
 
 #: Fewer files than this are not worth the start of other processes.
 _FEW = 400
+
+#: Files that are known by their bytes are read by so many threads.
+_THREADS = 8
 
 _BLOCK_BYTES = 1 << 20
 
@@ -69,6 +72,33 @@ class Inspector:
             found.records.append(self._inspect(file, found))
         return found
 
+    def recognise(self, files: Sequence[ListedFile], like: ListedFile) -> tuple[Inspected, list[ListedFile]]:
+        """Return what is known of local files, and those that have to be inspected.
+
+        Args:
+            files: The files.
+            like: One that was found to be whole before; files of its structure need not be looked into by the library.
+        """
+        scanner, found = self._scanner, Inspected([], [], {})
+        if scanner is None or self._checksums or not self._datalake.is_local or like.wants_times:
+            return found, list(files)
+        scanner.scan(self._source(like.path), like, self._known)
+
+        def seen(file: ListedFile) -> Scanned | None:
+            source = self._source(file.path)
+            return None if file.wants_times or not isinstance(source, str) else scanner.recognise(source, file, known)
+
+        known, rest = dict(self._known), []
+        # The disk is what is waited for.
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for file, scanned in zip(files, pool.map(seen, files), strict=True):
+                if scanned is None or scanned.inspection is None:
+                    rest.append(file)
+                    continue
+                found.scans.append(scanned.indexed)
+                found.records.append(_record(file, scanned.inspection, self._checksum(file)[0]))
+        return found, rest
+
     def _inspect(self, file: ListedFile, found: Inspected) -> FileRecord:
         checksum = ""
         try:
@@ -79,19 +109,7 @@ class Inspector:
                     inspection = replace(inspection, status="corrupt", reason=mismatch)
         except (OSError, CatalogError) as error:
             inspection = Inspection("unreadable", f"{error}")
-        return FileRecord(
-            file.path,
-            file.size_bytes,
-            file.modified_ns,
-            file.etag,
-            inspection.status,
-            inspection.reason,
-            inspection.geometry,
-            inspection.fingerprint,
-            inspection.begin,
-            inspection.end,
-            checksum,
-        )
+        return _record(file, inspection, checksum)
 
     def _look(self, file: ListedFile, found: Inspected) -> Inspection:
         if self._scanner is not None and not file.wants_times:
@@ -136,8 +154,36 @@ class Inspector:
         return ""
 
 
-def inspect_all(inspector: Inspector, files: Sequence[ListedFile], jobs: int) -> Iterator[Inspected]:
-    """Look into the files, some at a time; the order is not theirs."""
+def _record(file: ListedFile, inspection: Inspection, checksum: str) -> FileRecord:
+    return FileRecord(
+        file.path,
+        file.size_bytes,
+        file.modified_ns,
+        file.etag,
+        inspection.status,
+        inspection.reason,
+        inspection.geometry,
+        inspection.fingerprint,
+        inspection.begin,
+        inspection.end,
+        checksum,
+    )
+
+
+def inspect_all(
+    inspector: Inspector, files: Sequence[ListedFile], jobs: int, like: ListedFile | None = None
+) -> Iterator[Inspected]:
+    """Look into the files, some at a time; the order is not theirs.
+
+    Args:
+        inspector: What looks into them.
+        files: The files.
+        jobs: Number of processes.
+        like: A file that was found to be whole before: those that are like it are known by their bytes.
+    """
+    if like is not None and files:
+        found, files = inspector.recognise(files, like)
+        yield found
     batches = list(_batches(files))
     if jobs <= 1 or len(files) < _FEW:
         for batch in batches:

@@ -7,6 +7,7 @@ evicted, prints ratios, and refuses numbers that differ between methods. Run by 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -37,6 +38,10 @@ def _arguments() -> argparse.Namespace:
         "--baseline-files", type=int, default=CYCLES * PASSES_PER_CYCLE,
         help="files of open_mfdataset's mean; fewer than all are extrapolated, and the table says so",
     )  # fmt: skip
+    parser.add_argument(
+        "--zcollection-python", type=Path, default=os.environ.get("SWOTVRE_ZCOLLECTION_PYTHON"),
+        help="an interpreter with zcollection, to measure that too; SWOTVRE_ZCOLLECTION_PYTHON by default",
+    )  # fmt: skip
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/explanation")
     parser.add_argument("--remove", action="store_true", help="remove the files and everything made of them, and end")
     return parser.parse_args()
@@ -63,7 +68,7 @@ def main() -> int:
         return 0
     cycles = range(1, (QUICK_CYCLES if args.quick else CYCLES) + 1)
     passes = spread_passes(SMALL_PASSES if args.quick else max(args.files // CYCLES, 1))
-    bench = Bench(data, cycles, passes, args.baseline_files)
+    bench = Bench(data, cycles, passes, args.baseline_files, args.zcollection_python)
     try:
         _write(data, cycles, passes)
         print(describe_run(), flush=True)

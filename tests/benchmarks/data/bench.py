@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class Bench:
     passes: Sequence[int]
     #: Files of the baseline of the largest work; fewer than all are extrapolated, and the line says so.
     baseline_files: int
+    #: An interpreter with zcollection; without one, that is not measured.
+    zcollection_python: Path | None = None
     lines: list[Line] = field(default_factory=list)
     #: The lines of each work that was run.
     lines_of: dict[str, list[Line]] = field(default_factory=dict)
@@ -68,6 +71,12 @@ class Bench:
         return self.data / "results"
 
     # -- measurements
+
+    def python_of(self, work: str) -> str | Path:
+        """Return the interpreter that runs a work: zcollection has one of its own."""
+        if work.startswith("zcollections.") and self.zcollection_python is not None:
+            return self.zcollection_python
+        return sys.executable
 
     def measure(self, work: str, lake: Lake, job: Job | None = None, *, again: bool = False) -> Measurement:
         """Measure a work with its files evicted from the page cache; a baseline is measured once."""
@@ -253,21 +262,28 @@ def copies(bench: Bench) -> None:
     """Make a copy in sharded Zarr, add a cycle to it, and read it: beside the cube over the files."""
     passes = bench.passes[:SMALL_PASSES]
     lake = link_lake(bench.data, "copied", bench.cycles[:-1], passes)
+    makers = [("index and cube", "fast.build", lake.place), ("copy in sharded Zarr", "copies.make", lake.job.copy)]
+    if bench.zcollection_python is not None:
+        makers.append(("zcollection", "zcollections.make", lake.folder / "zcollection"))
     for work in ("make", "add a cycle"):
-        for method, job_of in (("index and cube", "fast.build"), ("copy in sharded Zarr", "copies.make")):
-            measured = run(job_of, lake.job, bench.data / "results", lake.paths())
-            folder = lake.job.copy if job_of == "copies.make" else lake.place
+        for method, job_of, folder in makers:
+            measured = run(job_of, lake.job, bench.data / "results", lake.paths(), bench.python_of(job_of))
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             bench.tell_measured(work, method, measured, note=f"{size / 1e6:.3g} MB on disk")
         lake = add_files(lake, bench.data, bench.cycles[-1:])
     baseline = bench.measure("baselines.mean_over_cycles", bench.small())
     bench.tell_measured("mean over cycles", "open_mfdataset", baseline)
-    copied = [path for path in lake.job.copy.rglob("*") if path.is_file()]
-    for method, name in (
-        ("the copy, by xarray", "copies.mean_over_cycles"), ("cube(), by xarray", "copies.mean_over_cycles_of_cube"),
+    copied = [path for _, _, folder in makers[1:] for path in folder.rglob("*") if path.is_file()]
+    methods = [
+        ("the copy, by xarray", "copies.mean_over_cycles"),
+        ("the copy, by xarray in blocks as of cube()", "copies.mean_over_cycles_in_blocks"),
+        ("cube(), by xarray", "copies.mean_over_cycles_of_cube"),
         ("swotvre_catalogs", "fast.mean_over_cycles"),
-    ):  # fmt: skip
-        measured = run(name, lake.job, bench.data / "results", [*lake.paths(), *copied])
+    ]
+    if bench.zcollection_python is not None:
+        methods.insert(2, ("zcollection", "zcollections.mean_over_cycles"))
+    for method, name in methods:
+        measured = run(name, lake.job, bench.data / "results", [*lake.paths(), *copied], bench.python_of(name))
         require_same(baseline, measured)
         bench.tell_measured("mean over cycles", method, measured, ratio=baseline.seconds / measured.seconds)
 

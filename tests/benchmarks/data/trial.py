@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -104,8 +105,10 @@ def evict(paths: Iterable[Path]) -> None:
             os.close(descriptor)
 
 
-def run(work: str, job: Job, folder: Path, cold: Iterable[Path] = ()) -> Measurement:
-    """Measure a work, named ``module.function``, in a new process; ``cold`` files are evicted before.
+def run(
+    work: str, job: Job, folder: Path, cold: Iterable[Path] = (), python: str | Path = sys.executable
+) -> Measurement:
+    """Measure a work, named ``module.function``, in a new process of ``python``; ``cold`` files are evicted before.
 
     Raises:
         TrialError: the work failed or ran out of memory.
@@ -115,7 +118,7 @@ def run(work: str, job: Job, folder: Path, cold: Iterable[Path] = ()) -> Measure
     values = folder / f"{work}-{job.files}.npy"
     load = os.getloadavg()[0]
     done = subprocess.run(
-        [sys.executable, "-B", str(Path(__file__)), work, json.dumps(asdict(job)), str(values)],
+        [str(python), "-B", str(Path(__file__)), work, json.dumps(asdict(job)), str(values)],
         check=False,
         capture_output=True,
         text=True,
@@ -160,6 +163,9 @@ def main() -> None:
     job = Job(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
     work = _work(name)
     _import_what_xarray_imports_late()
+    # What the imports left behind is theirs: the collector would look through it in the middle of the work.
+    gc.collect()
+    gc.freeze()
     begun, cpu_begun = time.perf_counter(), sum(os.times()[:4])
     answer = work(job)
     seconds, cpu_seconds = time.perf_counter() - begun, sum(os.times()[:4]) - cpu_begun

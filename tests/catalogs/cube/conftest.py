@@ -71,6 +71,9 @@ def write_swath(
         storage = {"contiguous": True} if contiguous else {"zlib": True, "complevel": 4, "shuffle": True}
         storage |= {"fletcher32": True} if fletcher32 else {}
 
+        # All variables are defined before the first is written, as `nc_enddef` has it.
+        defined: list[tuple[Any, Any]] = []
+
         def put(variable: str, kind: str, values: Any, own_fill: Any, **attributes: Any) -> None:
             dimensions = ("num_lines", "num_pixels")[: values.ndim]
             shape = values[lines].shape
@@ -81,7 +84,7 @@ def write_swath(
             )
             made.set_auto_maskandscale(False)
             made.setncatts(attributes)
-            made[:] = values[lines]
+            defined.append((made, values[lines]))
 
         put("time", "f8", time, 9.969209968386869e36, units=f"seconds since {epoch}", calendar="gregorian")
         for one, values, unit in (
@@ -96,6 +99,8 @@ def write_swath(
             flag_values=numpy.array([0, 1, 2], "u1"),
         )  # fmt: skip
         put("sig0_karin_2", "f4", (packed / 7).astype("f4"), 9.96921e36, units="1", coordinates=coordinates)
+        for made, values in defined:
+            made[:] = values
     return path
 
 

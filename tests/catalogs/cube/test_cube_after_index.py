@@ -8,6 +8,7 @@ import pytest
 
 from swotvre_catalogs import open_catalog
 from swotvre_catalogs.cube import build_cube, open_chunk_table, open_cube
+from swotvre_catalogs.errors import GranuleWarning
 from swotvre_catalogs.index import build_index
 
 
@@ -67,6 +68,42 @@ def test_files_that_came_after_the_index_are_scanned_with_the_cube(entry, write,
     report = build_cube(entry)
     assert (report.files, report.left_out) == (7, ())
     assert equal_to_files(open_cube(entry)) == 7
+
+
+def test_a_cycle_that_is_added_is_known_by_its_bytes(entry, root, write, equal_to_files, tmp_path, monkeypatch):
+    """Whatever differs from the files before is found all the same, and only that is given to the HDF5 library."""
+    build_index(entry)
+    for cycle, number in ((4, 3), (4, 7), (5, 3), (5, 7)):
+        write(cycle, number)
+    write(6, 3, scale=1e-3)
+    write(2, 3, fill=-5)
+    write(3, 7, lines=slice(10, 70))
+    cut = write(6, 7)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    opened = []
+
+    def asked(call):
+        return lambda name, *given, **named: (
+            opened.append(os.fsdecode(getattr(name, "name", name))) or call(name, *given, **named)
+        )
+
+    monkeypatch.setattr(h5py.h5f, "open", asked(h5py.h5f.open))
+    report = build_index(entry)
+    monkeypatch.undo()
+    assert report.read == 8
+    assert [(path.rsplit("/", 1)[-1], status) for path, status, _ in report.damaged] == [(cut.name, "truncated")]
+    # One of the files before, the three odd ones, and the damaged one as often as it takes to say how.
+    assert 4 < len(opened) <= 7
+    anew = open_catalog(root, index=tmp_path / "anew")["l2_lr_ssh_basic"]
+    build_index(anew)
+    assert entry.index().identities() == anew.index().identities()
+    assert entry.index().footprints().geometry.equals(anew.index().footprints().geometry)
+    assert {build_cube(one).files for one in (entry, anew)} == {10}
+    assert _is_same_table(open_chunk_table(entry), open_chunk_table(anew))
+    with pytest.warns(GranuleWarning, match=cut.name):
+        cube = open_cube(entry)
+    cut.unlink()
+    assert equal_to_files(cube) == 10
 
 
 def test_an_index_that_grows_with_the_lake_serves_the_cube_that_does(entry, root, write, equal_to_files, tmp_path):

@@ -102,6 +102,17 @@ def test_a_file_replaced_after_the_build_is_an_error_until_the_next_build(entry,
     assert equal_to_files(stock(entry)) == 5
 
 
+def test_a_replaced_file_is_named_also_where_a_variable_is_read_through_the_store(entry, write):
+    write(3, 3, dtype=">i4")
+    build_cube(entry)
+    cube = open_cube(entry)["ssha_karin_2"]
+    assert cube.notnull().any()
+    path = write(2, 3, no_data=True)
+    os.utime(path, (time.time() + 10, time.time() + 10))
+    with pytest.raises(ReplacedFileError, match=f"{path.name} was replaced after it was indexed"):
+        cube.mean().compute()
+
+
 def test_a_removed_file_becomes_a_hole(entry, root, stock, equal_to_files):
     build_cube(entry)
     _path(root, 2, 3).unlink()

@@ -8,6 +8,7 @@ from swotvre_catalogs import open_catalog
 from swotvre_catalogs.byte_ranges import ReplacedFileError
 from swotvre_catalogs.cube import build_cube, open_cube, select_swath
 from swotvre_catalogs.cube.opening import open_version
+from swotvre_catalogs.errors import MissingGranuleError
 
 
 @pytest.fixture
@@ -57,3 +58,21 @@ def test_a_prefix_may_hold_what_a_url_encodes(root, options, equal_to_files, tmp
     stock = xarray.open_zarr(open_version(entry).store, consolidated=False, chunks=None, decode_timedelta=False)
     assert equal_to_files(stock) == 5
     assert entry.count("ssha_karin_2") == entry.cube()["ssha_karin_2"].count()
+
+
+def test_a_replaced_object_is_named_also_where_a_variable_is_read_through_the_store(root, write, options):
+    write(3, 3, dtype=">i4")
+    store = s3fs.S3FileSystem(**options, skip_instance_cache=True)
+    store.mkdir("other-lake")
+    store.put(f"{root}/", "other-lake/swot-data/", recursive=True)
+    entry = open_catalog("s3://other-lake/swot-data", storage_options=options)["l2_lr_ssh_basic"]
+    build_cube(entry)
+    cube = open_cube(entry)["ssha_karin_2"]
+    assert cube.notnull().any()
+    path = write(2, 3, no_data=True)
+    store.put(str(path), f"other-lake/swot-data/{path.relative_to(root)}")
+    with pytest.raises(ReplacedFileError, match=f"{path.name} was replaced after it was indexed"):
+        cube.mean().compute()
+    store.rm(f"other-lake/swot-data/{path.relative_to(root)}")
+    with pytest.raises(MissingGranuleError, match=f"{path.name} is not there any more"):
+        cube.mean().compute()
