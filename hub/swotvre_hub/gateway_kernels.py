@@ -10,9 +10,10 @@ from pathlib import Path
 from swotvre_hub.errors import KernelUnavailableError
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import State
-from swotvre_kernels.install import KERNELS, environment_python
+from swotvre_kernels.install import environment_python
+from swotvre_kernels.kernelspec import KERNELS
 from swotvre_kernels.models import Manifest
-from swotvre_kernels.registry import KernelState, list_kernels
+from swotvre_kernels.registry import KernelState, has_kernel, list_kernels
 
 #: What a kernel must hold for a cluster to run in it.
 NEEDED = ("distributed", "dask-gateway")
@@ -51,9 +52,10 @@ def find_cluster_kernel(name: object, version: object, settings: Settings, state
     if not wanted:
         return _active(kernel, settings, state)
     installed = list_kernels(state.kernels(settings))
-    named = [one for one in installed if one.manifest is not None and one.manifest.name == kernel]
+    named = [one for one in installed if one.manifest is not None and has_kernel(one.manifest, kernel)]
     if not named:
-        raise _unknown(kernel, {one.manifest.name for one in installed if one.manifest is not None})
+        manifests = [one.manifest for one in installed if one.manifest is not None]
+        raise _unknown(kernel, {name for manifest in manifests for name in manifest.kernel_names})
     found = next((one for one in named if one.manifest is not None and one.manifest.version == wanted), None)
     if found is None or found.manifest is None:
         there = ", ".join(one.manifest.version for one in named if one.manifest is not None)

@@ -21,6 +21,7 @@ from swotvre_hub.gateway import (
     session_environment,
 )
 from swotvre_hub.gateway_backend import local_configuration
+from swotvre_hub.gateway_kernels import find_cluster_kernel
 from swotvre_hub.gateway_options import ClusterOffer, cluster_options
 from swotvre_hub.gateway_server import configure_gateway_server
 from swotvre_hub.machine import Machine
@@ -210,3 +211,14 @@ def test_other_worker_sizes_are_refused_in_words(settings: Settings, state: Stat
 def test_machine_that_holds_no_size_still_gets_a_reason(settings: Settings, state: State) -> None:
     options = options_of(settings, state, Machine(cores=1, memory_bytes=2**30))
     assert options.get_specification()[0]["spec"]["options"] == ["small"]
+
+
+def test_kernels_of_one_environment_are_each_found_by_name_and_version(
+    settings: Settings, installed_state: Path
+) -> None:
+    installed = State(installed_state)
+    active = find_cluster_kernel("pangeo", "", settings, installed)
+    assert find_cluster_kernel("pangeo", active.version, settings, installed) == active
+    assert find_cluster_kernel("", "", settings, installed).python == active.python
+    with pytest.raises(VreError, match=r"version 1999\.1 of kernel 'pangeo' is not installed.*Installed: .*20"):
+        find_cluster_kernel("pangeo", "1999.1", settings, installed)
