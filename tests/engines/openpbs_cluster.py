@@ -88,9 +88,11 @@ class OpenPbsCluster:
     @contextmanager
     def node_lost(self, name: str) -> Iterator[None]:
         self._fault("requeue-after", "5")
-        for job_id in self.live_jobs():
-            self.kill_session_on_node(job_id, quiet=True)
+        jobs = self.live_jobs()
         self._fault("node-kill", name)
+        # What a program that kills the node's daemon alone has left; not before, or that daemon tells how it ended.
+        for job_id in jobs:
+            self.kill_session_on_node(job_id, quiet=True)
         try:
             yield
         finally:

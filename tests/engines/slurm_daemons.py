@@ -19,8 +19,6 @@ from swotvre_hub.cgroups import end_cgroup
 
 COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "sacct", "srun")
 CGROUPS = Path("/sys/fs/cgroup")
-#: GPUs of the last node; the others have none.
-GPUS = 2
 CONFIGURATION = """\
 ClusterName=vre
 SlurmctldHost=localhost({hub_address})
@@ -48,7 +46,6 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 DefMemPerCPU=500
-GresTypes=gpu
 # What a site says after minutes is said after seconds.
 SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=2,bf_interval=2
@@ -94,10 +91,6 @@ class SlurmDaemons:
             shutil.chown(self.folder / name, owner)
         size = f"CPUs={node.cores} RealMemory={node.memory_gib * 1024}"
         hosts = [f"NodeName={h.name} NodeHostname={h.name} NodeAddr={h.address} {size}" for h in self._network.hosts]
-        # The last node poses as one with GPUs: they are counted, and no device stands behind them.
-        hosts[-1] += f" Gres=gpu:{GPUS}"
-        gpus = f"NodeName={self._network.hosts[-1].name} Name=gpu Count={GPUS}\n"
-        (self.folder / "gres.conf").write_text(gpus, encoding="utf-8")
         text = CONFIGURATION.format(
             folder=self.folder,
             hub_address=self._network.hub_address,

@@ -231,7 +231,11 @@ def test_jobs_share_the_gpus_of_the_node_that_has_them(cluster: BatchCluster, dr
     assert "1 free GPU" in driver.status(second).explanation
     command = driver.engine.releases_command(nodes)
     assert command is not None
-    assert [release.gpus for release in driver.engine.parse_releases(driver.run(command))] == [2]
+
+    def released() -> list[int]:
+        return [release.gpus for release in driver.engine.parse_releases(driver.run(command))]
+
+    wait_until(lambda: released() == [2], "the time of the start to be told", 20)
     driver.cancel(first)
     assert driver.wait_for(second, JobState.RUNNING, 60).host == with_gpus[0]
 

@@ -27,6 +27,9 @@ STATES = {
     "F": JobState.ENDED,
     "X": JobState.ENDED,  # a job of an array
 }
+#: ``substate`` of a job in state R that was sent to its node. Without ``stime`` the node has not taken it yet: one that
+#: cannot start it gives it back, to wait again.
+_SENT = 41
 #: ``substate`` of a running job whose node is being provisioned.
 _PROVISIONING = 71
 #: ``substate`` of a finished job that ``qdel`` ended.
@@ -90,8 +93,10 @@ def read_job(job_id: str, job: object) -> JobStatus | None:
     state = STATES.get(text_of(job.get("job_state")))
     if state is None:
         return None
-    if state is JobState.RUNNING and parse_integer(job.get("substate")) == _PROVISIONING:
-        state = JobState.STARTING
+    if state is JobState.RUNNING:
+        substate = parse_integer(job.get("substate"))
+        if substate == _PROVISIONING or (substate == _SENT and parse_time(job.get("stime")) is None):
+            state = JobState.STARTING
     queue = text_of(job.get("queue"))
     if state.is_pending:
         waiting = explain_waiting(job)

@@ -59,8 +59,11 @@ class AwaitedJob(SubmittedJob):
                 if status.state is JobState.ENDED:
                     raise await self._failed_start(job, status)
                 self._note_running(status)
-                if status.state is JobState.RUNNING and running_since is None:
-                    running_since = time.monotonic()
+                if status.state.is_pending and not self._reported.is_set():
+                    running_since = None  # a node that could not start it gave it back, and it waits again
+            is_running = self._reported.is_set() or (status is not None and status.state is JobState.RUNNING)
+            if is_running and running_since is None:
+                running_since = time.monotonic()
             if (url := await self._answering_url()) is not None:
                 self.tell(90, "JupyterLab answers.")
                 return url

@@ -1006,3 +1006,14 @@ def test_the_access_list_of_groups_decides() -> None:
 def test_a_cluster_that_cannot_be_read_is_unknown(parse: Callable[[CommandResult], object]) -> None:
     with pytest.raises(SchedulerUnavailableError, match="cannot be read"):
         parse(answer('{"nodes": {"n1":'))
+
+
+@pytest.mark.parametrize(
+    ("substate", "state"), [(41, JobState.STARTING), (71, JobState.STARTING), (42, JobState.RUNNING)]
+)
+def test_a_job_runs_once_its_node_has_taken_it(substate: int, state: JobState) -> None:
+    """OpenPBS shows R already when it has sent a job to its node, which may give it back to wait again."""
+    job = {"job_state": "R", "substate": substate, "exec_host": "n2/0", "queue": "workq", "run_count": 7}
+    result = answer(json.dumps({"Jobs": {"114.head": job}}))
+    status = ENGINE.parse_status(result, ["114.head"])["114.head"]
+    assert (status.state, status.host, status.started) == (state, "n2", None)
