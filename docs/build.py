@@ -26,7 +26,7 @@ CHECKOUT = DOCS.parent
 GENERATED = DOCS / "reference" / "generated"
 #: Public modules whose functions and classes get a page.
 API = (
-    *("swotvre_catalogs", "swotvre_catalogs.catalog", "swotvre_catalogs.selection"),
+    *("swotvre_catalogs", "swotvre_catalogs.catalog", "swotvre_catalogs.selection", "swotvre_catalogs.swath.accessor"),
     *("swotvre_hub.settings", "swotvre_hub.sessions", "swotvre_kernels.build"),
 )
 
