@@ -126,6 +126,8 @@ def replaced_file(url: str, expect: FileIdentity | None, found: FileIdentity | N
     """Say that a file is not the one that was indexed."""
     was = f"{expect.size_bytes} bytes" if expect is not None and expect.size_bytes is not None else "another file"
     now = f", and is now one of {found.size_bytes} bytes" if found is not None else ""
+    if expect is not None and found is not None and expect.size_bytes == found.size_bytes:
+        now = ", and is now one of the same size that was written at another time"
     return (
         f"{url} was replaced after it was indexed: it was {was}{now}; nothing was read from it; "
         "bring index and cube up to date (swot-vre catalog index PRODUCT, swot-vre catalog cube PRODUCT)"

@@ -80,6 +80,7 @@ def build_cube(
     version: str | None = None,
     message: str | None = None,
     jobs: int | None = None,
+    on_the_way: bool = False,
 ) -> BuildReport:
     """Build the cube of a product, or bring it up to date, as one commit.
 
@@ -92,6 +93,7 @@ def build_cube(
         version: A CRID (``PIC0``, ``PGC0_01``): a cube of its own, of the newest files of that version.
         message: The message of the commit.
         jobs: Number of processes that look into local files; the cores by default.
+        on_the_way: Whether it is built because somebody asks for it: it is then kept up to date the same way.
 
     Raises:
         BuildRunningError: If somebody else builds it; it says who.
@@ -101,7 +103,7 @@ def build_cube(
     name = cube_name(entry.product, version)
     place = _writable_place(entry)
     with place.lock(f"cube-{name}"):
-        return _Build(entry, place, name, version).run(progress, message, jobs)
+        return _Build(entry, place, name, version, on_the_way).run(progress, message, jobs)
 
 
 def _writable_place(entry: Entry) -> Place:
@@ -112,9 +114,9 @@ def _writable_place(entry: Entry) -> Place:
 
 
 class _Build:
-    def __init__(self, entry: Entry, place: Place, name: str, version: str | None) -> None:
+    def __init__(self, entry: Entry, place: Place, name: str, version: str | None, on_the_way: bool) -> None:
         self._entry, self._datalake, self._product = entry, entry.datalake, entry.product
-        self._place, self._name, self._version = place, name, version
+        self._place, self._name, self._version, self._on_the_way = place, name, version, on_the_way
         self._started = time.monotonic()
 
     def run(self, progress: Callable[[int, int], Any] | None, message: str | None, jobs: int | None) -> BuildReport:
@@ -218,6 +220,7 @@ class _Build:
         facts = {
             "format": FORMAT,
             "datalake": self._datalake.address,
+            "on_the_way": self._on_the_way,
             "arrays": {name: repr(plan.key) for name, plan in plans.items()},
             "holes": publication.holes,
         }

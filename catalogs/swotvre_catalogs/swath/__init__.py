@@ -4,6 +4,8 @@ Derivatives, geostrophic velocities, quality masks, grids, sections, pieces and 
 dimensions (num_lines, num_pixels): a pass, a selection of many, cycles stacked on one grid.
 """
 
+import xarray
+
 from swotvre_catalogs.errors import UnknownVariableError
 from swotvre_catalogs.swath.accessor import SwathDataset
 from swotvre_catalogs.swath.array_accessor import SwathArray
@@ -17,3 +19,7 @@ __all__ = [
     "UnknownFlagError",
     "UnknownVariableError",
 ]
+
+# Not as decorators: the documentation is built where xarray is not, and would lose the classes.
+xarray.register_dataset_accessor("swot")(SwathDataset)
+xarray.register_dataarray_accessor("swot")(SwathArray)

@@ -14,7 +14,6 @@ from swotvre_catalogs.swath.geostrophy import EQUATOR_DEGREES, Source
 from swotvre_catalogs.swath.lines import LINE, PIXEL, find_field, find_places, find_variable
 
 
-@xarray.register_dataset_accessor("swot")
 class SwathDataset:
     """What can be asked of a swath: a dataset with the dimensions num_lines and num_pixels.
 

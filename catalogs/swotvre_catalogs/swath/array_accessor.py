@@ -11,7 +11,6 @@ from swotvre_catalogs.swath.accessor import SwathDataset
 from swotvre_catalogs.swath.geostrophy import EQUATOR_DEGREES
 
 
-@xarray.register_dataarray_accessor("swot")
 class SwathArray:
     """What can be asked of one variable of a swath that has its ``longitude`` and ``latitude`` as coordinates.
 

@@ -20,7 +20,7 @@ from swotvre_catalogs.cube import MissingCubeError, build_cube, open_chunk_table
 from swotvre_catalogs.cube.errors import CubeError, DamagedFileError
 from swotvre_catalogs.cube.listing import list_files
 from swotvre_catalogs.cube.parallel_indexing import index_files
-from swotvre_catalogs.errors import BuildRunningError
+from swotvre_catalogs.errors import BuildRunningError, PlaceError
 
 
 def _path(root, cycle, number):
@@ -303,3 +303,48 @@ def test_a_datalake_may_be_called_anything(root, tmp_path, equal_to_files, stock
     assert equal_to_files(entry.cube()) == 5
     assert equal_to_files(stock(entry)) == 5
     assert entry.count("ssha_karin_2") == entry.cube()["ssha_karin_2"].count()
+
+
+def test_a_cube_of_a_few_files_follows_the_folder(entry, root, write, reopen, equal_to_files):
+    assert equal_to_files(entry.cube()) == 5
+    assert entry.mean("ssha_karin_2").attrs["files"] == 5
+    write(4, 3)
+    write(2, 3, no_data=True)
+    _path(root, 1, 7).unlink()
+    assert equal_to_files(reopen().cube()) == 5
+    assert reopen().mean("ssha_karin_2", over="cycle_number").attrs["files"] == 5
+    assert set(reopen().sel(pass_number=3)["cycle_number"].to_numpy()) == {1, 2, 3, 4}
+    newest = entry.cube().attrs["commit"]
+    assert reopen().cube().attrs["commit"] == newest
+
+
+def test_a_cube_that_an_operator_built_waits_for_the_operator(entry, write, reopen):
+    build_cube(entry)
+    write(4, 3)
+    assert reopen().cube().sizes["cycle_number"] == 3
+
+
+def test_a_cube_that_cannot_follow_says_so(entry, write, reopen, monkeypatch):
+    entry.cube()
+    write(4, 3)
+
+    def refuse(*_: object) -> None:
+        raise PlaceError("the place cannot be written")
+
+    monkeypatch.setattr("swotvre_catalogs.index.place.local_lock", refuse)
+    with pytest.warns(GranuleWarning, match="were added, replaced or removed since its cube was built, but the place"):
+        assert reopen().cube().sizes["cycle_number"] == 3
+
+
+def test_a_cube_that_somebody_builds_is_waited_for(entry, monkeypatch):
+    place, waits = entry.place, []
+    lock = place.lock("cube-l2_lr_ssh_basic")
+    lock.__enter__()
+
+    def end_the_other_build(seconds: float) -> None:
+        waits.append(seconds)
+        lock.__exit__(None, None, None)
+
+    monkeypatch.setattr("swotvre_catalogs.cube.opening.time.sleep", end_the_other_build)
+    assert entry.cube().attrs["files"] == 5
+    assert waits == [1.0]

@@ -52,7 +52,7 @@ def test_series_and_grid_of_a_bucket_are_those_of_the_folder(entry, full_lake):
 
 
 def test_replaced_and_deleted_objects_are_named(entry, options, full_lake):
-    entry.mean("ssha_karin_2")  # the cube is built
+    commit = entry.mean("ssha_karin_2").attrs["commit"]  # pinned, since a cube of a few files follows them
     path, _ = full_lake.files[3, 1]
     key = f"reductions/lake/{path.relative_to(full_lake.root)}"
     store = s3fs.S3FileSystem(**options)
@@ -60,9 +60,9 @@ def test_replaced_and_deleted_objects_are_named(entry, options, full_lake):
     try:
         store.pipe(key, content[:-1] + b"x")
         with pytest.raises(ReplacedFileError, match=path.name):
-            entry.mean("ssha_karin_2")
+            entry.mean("ssha_karin_2", at=commit)
         store.rm(key)
         with pytest.raises(MissingGranuleError, match=path.name):
-            entry.mean("ssha_karin_2", over="cycle_number")
+            entry.mean("ssha_karin_2", over="cycle_number", at=commit)
     finally:
         store.pipe(key, content)
