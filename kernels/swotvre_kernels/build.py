@@ -53,6 +53,9 @@ from swotvre_kernels.prefix import (
 from swotvre_kernels.project import DISTRIBUTION, Project, open_project
 from swotvre_kernels.verify import verify_environment
 
+#: What uv notes beside a package that it installed from a local wheel: when the wheel was made.
+_TIME_OF_WHEEL = "uv_cache.json"
+
 
 class KernelBuild(NamedTuple):
     """The answer of :func:`build_kernel`.
@@ -274,6 +277,19 @@ def _install_project(project: Project, environment: Path, log: Path, hold: int) 
         asked = f"{DISTRIBUTION}=={project.version}"
     run_logged([*install, asked], log, hold=hold, what=f"{project.source} cannot be installed")
     remove_tree(wheels)
+    for noted in environment.glob(f"lib/python*/site-packages/swot_vre-*.dist-info/{_TIME_OF_WHEEL}"):
+        _forget(noted)
+
+
+def _forget(file: Path) -> None:
+    """Remove a file of a package, and its line in the package's RECORD."""
+    record = file.with_name("RECORD")
+    lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = "".join(line for line in lines if not line.startswith(f"{file.parent.name}/{file.name},"))
+    # A new file: the old one may be a link into uv's cache.
+    record.unlink()
+    record.write_text(kept, encoding="utf-8")
+    file.unlink()
 
 
 def _describe(plan: _Plan, version: str, environment: Path) -> None:

@@ -2,7 +2,8 @@
 explain() {
     echo "$1" >&2
     # Any kernel of the site can say it: each has ipykernel.
-    for place in $(echo "$JUPYTER_PATH" | tr ':' ' '); do
+    IFS=:
+    for place in $JUPYTER_PATH; do
         for spec in "$place"/kernels/*/; do
             python=$(cd -P -- "$spec/../../../.." 2>/dev/null && pwd -P)/bin/python
             if [ -f "$spec/start.sh" ] && [ -x "$python" ]; then

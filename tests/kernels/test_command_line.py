@@ -29,9 +29,10 @@ def test_list_shows_each_kernel_on_a_line(built_once: tuple[Path, KernelBuild]) 
     code, text = run("list", "--prefix", str(prefix))
     header, line = text.splitlines()
     assert code == 0
-    assert header.split() == ["NAME", "VERSION", "STATE", "PYTHON", "PACKAGES", "SIZE", "BUILT", "(UTC)"]
+    assert header.split() == ["NAME", "VERSION", "STATE", "PYTHON", "PACKAGES", "SIZE", "BUILT", "(UTC)", "KERNELS"]
     count = str(len(build.manifest.packages))
     assert line.split()[:5] == ["tiny", "2026.11", "active", build.manifest.python, count]
+    assert line.split()[-1] == "tiny"
 
 
 def test_prefix_comes_from_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +69,20 @@ def test_active_kernel_is_not_removed(built_once: tuple[Path, KernelBuild]) -> N
         run("remove", "tiny-2026.11", "--prefix", str(built_once[0]))
 
 
+def test_operator_adds_a_kernel_for_an_account(
+    built_once: tuple[Path, KernelBuild], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    folder = tmp_path / "project"
+    code, text = run("add-user", "mine", "--on", "tiny", "--folder", str(folder), "--prefix", str(built_once[0]))
+    assert (code, text.splitlines()[0]) == (0, f"The kernel mine is ready, on tiny 2026.11: {folder}")
+    spec = json.loads((tmp_path / "jupyter/kernels/mine/kernel.json").read_text())
+    assert spec["env"]["SWOTVRE_KERNEL_VERSION"] == "2026.11"
+    assert (folder / "bin/python").exists()
+
+
 def test_unknown_kernel_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnknownKernelError, match="expected one of: swot-ocean"):
+    with pytest.raises(UnknownKernelError, match=r"expected one of: .*swot-ocean"):
         run("build", "ocean", "--prefix", str(tmp_path))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from swotvre_kernels.build import build_kernel
+from swotvre_kernels.drift import LISTING
 from swotvre_kernels.errors import LockError, ProjectError
 from swotvre_kernels.project import open_project
 from swotvre_kernels.registry import describe_drift, find_kernel
@@ -51,6 +52,11 @@ def test_wheel_is_installed_into_the_kernel(
     assert build.manifest.packages["swot-vre"] == "7.0"
     assert not (build.path / "wheel").exists()
     assert describe_drift(find_kernel("tiny", prefix)) == ""
+
+    again = build_kernel("tiny", prefix / "elsewhere", environments=environments, project=make_wheel())
+    listings = [(each.path / LISTING).read_text().splitlines()[1:] for each in (build, again)]
+    one, other = ([line.split(",")[:2] for line in lines] for lines in listings)
+    assert one == other, "neither the time nor the place of a wheel is installed"
 
 
 def test_extra_outside_the_lock_is_refused(
