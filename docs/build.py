@@ -25,7 +25,7 @@ DOCS = Path(__file__).resolve().parent
 CHECKOUT = DOCS.parent
 GENERATED = DOCS / "reference" / "generated"
 #: Public modules whose functions and classes get a page.
-API = ("swotvre_catalogs", "swotvre_hub.settings", "swotvre_hub.sessions", "swotvre_kernels.build")
+API = ("swotvre", "swotvre_catalogs", "swotvre_hub.settings", "swotvre_hub.sessions", "swotvre_kernels.build")
 
 
 def write_settings_page() -> None:
