@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from swotvre_lab.authorities import trust_gateway
 from swotvre_lab.dask_jobs import settle_dask_jobs
 from swotvre_lab.linux import memory_cgroup
 from swotvre_lab.order import SessionOrder
@@ -77,7 +76,6 @@ def main() -> int:
         tls = keep_tls_files(environment, runtime)
         settle(environment, runtime, started)
         settle_dask_jobs(environment)
-        trust_gateway(environment)
         port = choose_port(environment)
         reporter = Reporter(environment, port, tls)
         order = SessionOrder(
