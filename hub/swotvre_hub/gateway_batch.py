@@ -199,6 +199,7 @@ class BatchGatewayBackend(KeptClusters):
         """
         if cluster.status.name != "RUNNING":
             raise PublicException(f"Cluster {cluster.name} is not running")
+        self.ensure_below_caps(cluster, msg)
         context = client_context(KeyPair(cluster.tls_key.decode(), cluster.tls_cert.decode()))
         trouble: Exception | None = None
         for attempt in range(ATTEMPTS):

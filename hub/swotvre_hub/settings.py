@@ -293,6 +293,10 @@ class Settings(Block):
                 f"auth.login 'pam', because with engine {self.engine!r} a session runs as the account that logs in, "
                 "not 'shared-password', which lets in anybody as anybody"
             )
+        taken = {"hub.port": self.hub.port, "batch.hub_port": self.batch.hub_port}
+        same = [key for key, port in taken.items() if port == self.gateway.port]
+        if self.is_batch and self.has_gateway and same:
+            raise ValueError(f"gateway.port of its own, not {self.gateway.port}, which is {same[0]}")
         if not self.is_batch and (gpus := [name for name, size in self.sizes.items() if size.gpus]):
             raise ValueError(f"sizes without gpus with engine 'local', which cannot share them out, not {gpus[0]!r}")
         return self
