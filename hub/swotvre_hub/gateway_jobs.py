@@ -238,9 +238,10 @@ class DaskJobs:
 
     async def _note_end(self, own_id: str) -> None:
         job = self.get(own_id)
-        if job is None or job.is_unwanted:
+        if job is None:
             return
-        await self._on_end(job)
+        if not job.is_unwanted:
+            await self._on_end(job)
         self.runtime.reflector.forget(job.job_id)
         self._drop(job)
 

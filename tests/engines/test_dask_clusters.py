@@ -13,14 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import httpx
 import psutil
 import pytest
 from batch_hub import batch_hub
-from cluster import USERS, BatchCluster
+from cluster import USERS, BatchCluster, ensure_accounts
 from dask_kernels import ACTIVE, BROKEN, EMPTY, OLDER, make_kernels
-from dask_site import DaskSite, site_settings
+from dask_site import DaskSite, LocalMachine, site_settings
 
 ADA, BOB = USERS
 CAPS = {"user": {"cores": 5, "memory_gib": None}, "project": {"cores": None, "memory_gib": None}}
@@ -36,6 +37,19 @@ def dask_kernels(lab_everywhere: Path) -> Iterator[Path]:
     folder.chmod(0o755)
     yield make_kernels(folder, Path(source), lab_everywhere / "bin" / "python")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=["this machine", "recorded PBS", "Slurm", "OpenPBS"])
+def cluster(request: pytest.FixtureRequest) -> BatchCluster:
+    """Return each cluster in turn: one list of behaviours holds for all."""
+    if request.param == "this machine":
+        return cast("BatchCluster", LocalMachine())
+    if os.geteuid() != 0:
+        pytest.skip("only root can make the accounts that clusters run as")
+    ensure_accounts()
+    name = {"recorded PBS": "recorded_pbs", "Slurm": "slurm_cluster", "OpenPBS": "openpbs"}[request.param]
+    found: BatchCluster = request.getfixturevalue(name)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +264,7 @@ def test_a_waiting_cluster_can_be_cancelled(site: DaskSite, queue: BatchCluster)
         code = "name = gateway.submit(workers=1); gateway.stop_cluster(name)"
         site.run(ADA, f"{code}\nprint(json.dumps(wait(lambda: state(name)['status'] == 'STOPPED')))")
     site.hub.wait(lambda: queue.live_jobs() <= before, "no job to be left", 60)
-    assert not records(site)
+    site.hub.wait(lambda: not records(site), "nothing to be kept of it", 60)
 
 
 SLOW = """
