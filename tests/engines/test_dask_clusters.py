@@ -125,7 +125,7 @@ said = {}
 for what, options in {
     "missing": {"kernel_version": "1999.1"}, "broken": {"kernel_version": BROKEN},
     "empty": {"kernel_version": EMPTY}, "size": {"size": "giant"}, "queue": {"queue": "nowhere"},
-    "workers": {"workers": 5},
+    "workers": {"workers": 6},
 }.items():
     said[what] = refusal(lambda: gateway.submit(**options))
 print(json.dumps(said))
@@ -140,7 +140,7 @@ def test_what_a_cluster_cannot_have_is_refused_before_anything_is_submitted(site
     assert "holds no distributed" in said["empty"]
     assert "giant" in said["size"]
     assert "there is no choice of queues here" in said["queue"]
-    assert "5 workers asks for" in said["workers"]
+    assert "6 workers asks for" in said["workers"]
     assert f"the Dask clusters of {ADA} may have 5 cores in all, of which 0 are used" in said["workers"]
     assert not records(site)
 

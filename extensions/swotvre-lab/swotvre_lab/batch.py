@@ -44,7 +44,11 @@ TLS_VARIABLES = {"key": "SWOTVRE_TLS_KEY", "certificate": "SWOTVRE_TLS_CERTIFICA
 
 #: The authority of Dask Gateway, where there is one; and where systems keep those that they trust.
 GATEWAY_VARIABLE = "SWOTVRE_TLS_GATEWAY"
-SYSTEM_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+SYSTEM_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 class BatchError(Exception):
