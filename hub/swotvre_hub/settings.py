@@ -211,7 +211,10 @@ class GatewaySettings(Block):
     max_workers: Annotated[int, Field(ge=1, le=10000)] = Field(description="Most workers of one cluster.")
     default_size: Name = Field(description="Size of a worker unless the user chooses another.")
     # With defaults, because a site's block of before these settings has no such keys.
-    caps: Caps = Field(default=Caps(), description="Most that all clusters of a user, and of a project, may take.")
+    caps: Caps = Field(
+        default=Caps(),
+        description="Most that all clusters of a `user`, or of a `project`, take: `cores`, `memory_gib`; null: no cap.",
+    )
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=8082,
         description="Batch engines only: TCP port of this machine where nodes and sessions reach the gateway.",
