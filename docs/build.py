@@ -112,6 +112,8 @@ def _type_of(schema: dict[str, object]) -> str:
         "array": "list",
         "object": "mapping",
     }
+    if "$ref" in schema:
+        return "mapping"
     kind = words.get(str(schema.get("type")), str(schema.get("type")))
     bounds = [
         f"{sign} {schema[key]:g}" if isinstance(schema[key], float | int) else f"{sign} {schema[key]}"

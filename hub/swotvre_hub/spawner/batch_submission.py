@@ -55,6 +55,9 @@ class SubmittedJob(EndingJob):
             environment["SWOTVRE_TLS_CERTIFICATE"] = self._keys.certificate
             bundle = Path(self.internal_trust_bundles["notebooks-ca"])
             environment["SWOTVRE_TLS_CA"] = bundle.read_text(encoding="ascii")
+            if self.settings.has_gateway:
+                authority = SessionAuthority(Path(self.internal_certs_location))
+                environment["SWOTVRE_TLS_GATEWAY"] = authority.certificate
         environment["SWOTVRE_SESSION_ID"] = job.session_id
         jobs = jobqueue_environment(job.engine, request, str(folder / DASK_LOG_FOLDER), environment)
         environment = jobs | environment
