@@ -26,7 +26,13 @@ CHECKOUT = DOCS.parent
 GENERATED = DOCS / "reference" / "generated"
 #: Public modules whose functions and classes get a page.
 API = (
-    *("swotvre_catalogs", "swotvre_catalogs.catalog", "swotvre_catalogs.selection", "swotvre_catalogs.swath.accessor"),
+    *(
+        "swotvre",
+        "swotvre_catalogs",
+        "swotvre_catalogs.catalog",
+        "swotvre_catalogs.selection",
+        "swotvre_catalogs.swath.accessor",
+    ),
     *("swotvre_hub.settings", "swotvre_hub.sessions", "swotvre_kernels.build"),
 )
 
@@ -115,6 +121,8 @@ def _type_of(schema: dict[str, object]) -> str:
         "array": "list",
         "object": "mapping",
     }
+    if "$ref" in schema:
+        return "mapping"
     kind = words.get(str(schema.get("type")), str(schema.get("type")))
     bounds = [
         f"{sign} {schema[key]:g}" if isinstance(schema[key], float | int) else f"{sign} {schema[key]}"

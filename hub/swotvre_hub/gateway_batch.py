@@ -199,6 +199,7 @@ class BatchGatewayBackend(KeptClusters):
         """
         if cluster.status.name != "RUNNING":
             raise PublicException(f"Cluster {cluster.name} is not running")
+        self.ensure_below_caps(cluster, msg)
         context = client_context(KeyPair(cluster.tls_key.decode(), cluster.tls_cert.decode()))
         trouble: Exception | None = None
         for attempt in range(ATTEMPTS):
@@ -223,7 +224,7 @@ class BatchGatewayBackend(KeptClusters):
         self.forget(cluster)
         self._not_before.pop(cluster.name, None)
         self.worker_words.pop(cluster.name, None)
-        await self.jobs.end(cluster.state.get("job"))
+        await self.jobs.end(cluster.state, cluster.name, cluster.username)
 
     # -- workers ------------------------------------------------------------------------------------------------------
 
@@ -271,7 +272,7 @@ class BatchGatewayBackend(KeptClusters):
 
     async def do_stop_worker(self, worker: Worker) -> None:
         """End a worker's job."""
-        await self.jobs.end(worker.state.get("job"))
+        await self.jobs.end(worker.state, worker.cluster.name, worker.cluster.username)
 
     # -- ends and time-outs -------------------------------------------------------------------------------------------
 
@@ -288,6 +289,10 @@ class BatchGatewayBackend(KeptClusters):
         cluster = self.db.get_cluster(job.server_name)
         if cluster is None or not cluster.is_active():
             return
+        part = cluster.workers.get(job.worker) if job.worker else cluster
+        if part is not None:
+            update = self.db.update_worker if job.worker else self.db.update_cluster
+            update(part, state={**part.state, "over": True})
         if not job.worker:
             end, words = await self.jobs.find_end(job, self.scheduler_size)
             lasted = describe_duration(timedelta(seconds=job.walltime_seconds))

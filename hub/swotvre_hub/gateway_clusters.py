@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from swotvre_hub.errors import CapError, VreError
 from swotvre_hub.gateway_caps import ClusterUse, Verdict, judge
 from swotvre_hub.gateway_dashboard import DashboardServer
 from swotvre_hub.gateway_options import ClusterOffer, ClusterRequest, cluster_options
+from swotvre_hub.gateway_pages import ClusterList, ClusterRow
 from swotvre_hub.gateway_routes import routes
 from swotvre_hub.gateway_state import ClusterState, one_line, option
 from swotvre_hub.sessions import validate_user_name
@@ -44,9 +46,33 @@ class KeptClusters(DBBackendBase):
 
     async def do_setup(self) -> None:
         """Start the pages, and lead the hub's answer to a login there."""
-        self.dashboards = DashboardServer(self.proxy.prefix, self.find_owner)
+        clusters = ClusterList(
+            rows=self.rows,
+            stop=self.stop_cluster,
+            owner=self.find_owner,
+            site_name=self.settings.site.name,
+            base_url=self.settings.hub.base_url,
+            prefix=self.proxy.prefix,
+        )
+        self.dashboards = DashboardServer(clusters)
         self.dashboards.start(self.pages_port)
-        await self._lead_to_pages("/oauth_callback")
+        for path in ("/oauth_callback", "/clusters", "/all"):
+            await self._lead_to_pages(path)
+
+    def rows(self, user_name: str | None) -> list[ClusterRow]:
+        """Return the clusters of a user, or of everybody, for the pages: the newest first."""
+        clusters = [one for one in self.db.name_to_cluster.values() if user_name in {None, one.username}]
+        return [self._row(one) for one in sorted(clusters, key=lambda one: (one.is_active(), one.start_time))[::-1]]
+
+    def _row(self, cluster: Cluster) -> ClusterRow:
+        size = self.settings.sizes.get(option(cluster.config, "size", ""))
+        return ClusterRow(
+            user_name=cluster.username,
+            state=self.describe(cluster),
+            since=datetime.fromtimestamp(cluster.start_time / 1000, UTC),
+            size_title=size.title if size else option(cluster.config, "size", "") or "Cluster",
+            has_dashboard=cluster.name in self.dashboards.targets,
+        )
 
     async def _lead_to_pages(self, path: str) -> None:
         """Have the gateway's proxy lead readers of ``path`` to our pages, unless the hub's proxy does so itself."""
@@ -157,6 +183,25 @@ class KeptClusters(DBBackendBase):
     def judge(self, name: str, user_name: str, config: Any, workers: int) -> Verdict:
         """Return how many of the wanted workers a cluster may have now."""
         return judge(self.use_of(name, user_name, config, workers), self.uses(), self.settings.gateway.caps)
+
+    def ensure_below_caps(self, cluster: Any, msg: dict[str, Any]) -> None:
+        """Refuse what a user wants of a running cluster when it goes beyond a cap.
+
+        Raises:
+            PublicException: with what is used, what is free and what was asked.
+        """
+        kept = self.db.get_cluster(cluster.name)
+        wanted = msg.get("count") if msg["op"] == "scale" else msg.get("minimum")
+        if kept is None or not isinstance(wanted, int) or wanted <= kept.count:
+            return
+        verdict = self.judge(kept.name, kept.username, kept.config, wanted)
+        if verdict.workers < wanted:
+            raise PublicException(_capital(f"{verdict.reason}."))
+
+    async def forward_message_to_scheduler(self, cluster: Any, msg: dict[str, Any]) -> None:
+        """Tell the scheduler of a cluster what its user wants, unless a cap forbids it."""
+        self.ensure_below_caps(cluster, msg)
+        await super().forward_message_to_scheduler(cluster, msg)
 
     # -- a cluster that runs ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 import re
 import secrets
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
@@ -17,6 +16,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketHandler, websocket_connect
 
+from swotvre_hub.gateway_pages import ClusterList, page_handlers
 from swotvre_hub.ports import LOOPBACK
 
 #: Headers that belong to one connection, or that tell a cluster's code who its reader is.
@@ -38,15 +38,11 @@ NOT_FORWARDED = {
 class DashboardServer:
     """A web server on loopback that leads the owner of a cluster, and nobody else, to its dashboard."""
 
-    def __init__(self, prefix: str, owner: Callable[[str], str | None]) -> None:
-        """Take what the server is for.
-
-        Args:
-            prefix: URL path of the gateway; the pages here have the paths that a browser sees.
-            owner: cluster name -> name of its user, None for a cluster that is not there.
-        """
-        self.prefix = prefix
-        self.owner = owner
+    def __init__(self, clusters: ClusterList) -> None:
+        """Take what the server is for; its pages have the paths that a browser sees."""
+        self.clusters = clusters
+        self.prefix = clusters.prefix
+        self.owner = clusters.owner
         #: Address of each cluster's own dashboard, ``http://host:port``, and what it is reached by where it wants TLS.
         self.targets: dict[str, str] = {}
         self.contexts: dict[str, ssl.SSLContext] = {}
@@ -62,10 +58,12 @@ class DashboardServer:
         application = web.Application(
             [
                 (rf"{re.escape(self.prefix)}/oauth_callback/?", HubOAuthCallbackHandler),
+                *page_handlers(self.clusters),
                 (rf"{cluster}/(?P<path>.*/ws|ws)", DashboardSocket, {"dashboards": self}),
                 (rf"{cluster}/(?P<path>.*)", DashboardPage, {"dashboards": self}),
             ],
             cookie_secret=secrets.token_bytes(32),
+            xsrf_cookies=True,
         )
         sockets = bind_sockets(port, LOOPBACK)
         HTTPServer(application, xheaders=True).add_sockets(sockets)

@@ -6,7 +6,7 @@ import asyncio
 import pwd
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -209,9 +209,18 @@ class DaskJobs:
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
-    async def end(self, own_id: object) -> None:
-        """Have the scheduler end a job; what it does not do now is done when it can."""
-        job = self.get(own_id)
+    async def end(self, kept: Mapping[str, Any], cluster_name: str, user_name: str) -> None:
+        """Have the scheduler end the job of a part of a cluster; what it does not do now is done when it can.
+
+        Args:
+            kept: what the database has of the part: ``job`` and, once it was taken, ``job_id``.
+            cluster_name: of its cluster.
+            user_name: of the cluster; the scheduler lets him end his own jobs alone.
+        """
+        job = self.get(kept.get("job"))
+        if job is None and kept.get("job_id") and not kept.get("over"):
+            # Its record is lost; by the scheduler's id it is ended all the same.
+            job = replace(self.new(cluster_name, user_name, "", timedelta()), job_id=str(kept["job_id"]))
         if job is None:
             return
         self._give_up(job)
@@ -238,9 +247,10 @@ class DaskJobs:
 
     async def _note_end(self, own_id: str) -> None:
         job = self.get(own_id)
-        if job is None or job.is_unwanted:
+        if job is None:
             return
-        await self._on_end(job)
+        if not job.is_unwanted:
+            await self._on_end(job)
         self.runtime.reflector.forget(job.job_id)
         self._drop(job)
 

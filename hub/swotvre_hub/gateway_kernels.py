@@ -17,6 +17,7 @@ from swotvre_kernels.registry import KernelState, has_kernel, list_kernels
 
 #: What a kernel must hold for a cluster to run in it.
 NEEDED = ("distributed", "dask-gateway")
+USABLE = frozenset({KernelState.ACTIVE, KernelState.OLD})
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def find_cluster_kernel(name: object, version: object, settings: Settings, state
         raise _unknown(kernel, {name for manifest in manifests for name in manifest.kernel_names})
     found = next((one for one in named if one.manifest is not None and one.manifest.version == wanted), None)
     if found is None or found.manifest is None:
-        there = ", ".join(one.manifest.version for one in named if one.manifest is not None)
+        there = ", ".join(one.manifest.version for one in named if one.manifest and one.state in USABLE) or "none"
         raise KernelUnavailableError(
             f"version {wanted} of kernel {kernel!r} is not installed: workers would run other packages than the "
             f"notebook. Installed: {there}. Restart the notebook's kernel, which then runs an installed version"
         )
-    if found.state not in {KernelState.ACTIVE, KernelState.OLD}:
+    if found.state not in USABLE:
         raise KernelUnavailableError(
             f"{found.path.name} is {found.state}: no cluster can run in it; choose another version, "
             f"or tell who runs this site"

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from markupsafe import Markup
 from traitlets.config import Config
 
+from swotvre_hub.gateway import service_prefix
 from swotvre_hub.session_view import view_session, view_sessions
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import State
@@ -78,6 +79,7 @@ def configure_pages(c: Config, settings: Settings, state: State) -> None:
         "site_name": settings.site.name,
         "support": settings.site.support,
         "support_link": link_support(settings.site.support),
+        "clusters_url": f"{service_prefix(settings)}/clusters" if settings.has_gateway else "",
         "login_hint": SHARED_PASSWORD_HINT if settings.auth.login == "shared-password" else ACCOUNT_HINT,
         "stylesheet": _own(package / "static" / "pages.css"),
         "scripts": {name: _own(package / "static" / f"{name}.js") for name in ("home", "login", "pending")},

@@ -211,7 +211,10 @@ class GatewaySettings(Block):
     max_workers: Annotated[int, Field(ge=1, le=10000)] = Field(description="Most workers of one cluster.")
     default_size: Name = Field(description="Size of a worker unless the user chooses another.")
     # With defaults, because a site's block of before these settings has no such keys.
-    caps: Caps = Field(default=Caps(), description="Most that all clusters of a user, and of a project, may take.")
+    caps: Caps = Field(
+        default=Caps(),
+        description="Most that all clusters of a `user`, or of a `project`, take: `cores`, `memory_gib`; null: no cap.",
+    )
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=8082,
         description="Batch engines only: TCP port of this machine where nodes and sessions reach the gateway.",
@@ -293,6 +296,10 @@ class Settings(Block):
                 f"auth.login 'pam', because with engine {self.engine!r} a session runs as the account that logs in, "
                 "not 'shared-password', which lets in anybody as anybody"
             )
+        taken = {"hub.port": self.hub.port, "batch.hub_port": self.batch.hub_port}
+        same = [key for key, port in taken.items() if port == self.gateway.port]
+        if self.is_batch and self.has_gateway and same:
+            raise ValueError(f"gateway.port of its own, not {self.gateway.port}, which is {same[0]}")
         if not self.is_batch and (gpus := [name for name, size in self.sizes.items() if size.gpus]):
             raise ValueError(f"sizes without gpus with engine 'local', which cannot share them out, not {gpus[0]!r}")
         return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import time
+import urllib.request
 import warnings
 from typing import Any
 
@@ -168,17 +170,28 @@ class SiteCluster(GatewayCluster):
         return f"{line}; {self.wanted - workers} more to come" if self.wanted > workers else line
 
     async def _stop_internal(self, shutdown: bool | None = None) -> None:
-        """Let go of the cluster, and end it if that was agreed; a gateway that is away is told of in one line."""
-        await super()._stop_internal(shutdown=False)
-        if not (self.shutdown_on_close if shutdown is None else shutdown) or self.name is None:
-            return
+        """End the cluster if that was agreed, and let go of it; a gateway that is away is told of in one line."""
         try:
-            await self.gateway._stop_cluster(self.name)
+            if (self.shutdown_on_close if shutdown is None else shutdown) and self.name is not None:
+                await self.gateway._stop_cluster(self.name)
         except Exception as error:
-            told = in_words(error, self.gateway.address) or error
-            warnings.warn(f"the cluster {self.name} may still run: {told}", stacklevel=2)
+            self._warn(in_words(error, self.gateway.address) or error)
         finally:
-            await self.gateway._cleanup()
+            await super()._stop_internal(shutdown=False)
+
+    def end_at_exit(self) -> None:
+        """End the cluster while Python ends, when event loops cannot look up names any more."""
+        headers, _ = self.gateway.auth.pre_request(None)
+        address = f"{self.gateway.address}/api/v1/clusters/{self.name}"
+        request = urllib.request.Request(address, headers=headers, method="DELETE")  # noqa: S310 - the gateway's
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10):
+                self.shutdown_on_close = False
+        except OSError as error:
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        warnings.warn(f"the cluster {self.name} may still run: {error}", stacklevel=3)
 
     def __enter__(self) -> SiteCluster:
         """Return the cluster, which the end of the block ends."""
@@ -187,6 +200,14 @@ class SiteCluster(GatewayCluster):
     def __exit__(self, *args: Any) -> None:
         """End the cluster."""
         self.close(shutdown=True)
+
+
+@atexit.register
+def end_clusters_at_exit() -> None:
+    """End the clusters of this process that end with it; called before Dask's own, which then only lets go."""
+    for cluster in list(GatewayCluster._instances):
+        if isinstance(cluster, SiteCluster) and cluster.shutdown_on_close and cluster.name is not None:
+            cluster.end_at_exit()
 
 
 def lost(state: ClusterState) -> ClusterError:

@@ -34,18 +34,17 @@ def make_kernels(prefix: Path, source: Path, python: Path) -> Path:
         _copy(distribution, target)
     subprocess.run([str(whole / "bin" / "python"), "-m", "compileall", "-q", str(target)], check=False)
     versions = {name: distribution.version for name, distribution in found.items()}
-    _describe(whole, ACTIVE, versions)
+    describe_kernel(whole, ACTIVE, versions)
     for version, packages in ((OLDER, versions), (EMPTY, {})):
         # Their programs are those of the active one, seen from another folder.
         other = prefix / f"{NAME}-{version}"
         other.mkdir()
         for name in ("bin", "lib", "pyvenv.cfg"):
             (other / name).symlink_to(whole / name)
-        _describe(other, version, packages)
-    _describe(prefix / f"{NAME}-{BROKEN}", BROKEN, versions)
+        describe_kernel(other, version, packages)
+    describe_kernel(prefix / f"{NAME}-{BROKEN}", BROKEN, versions)
     (prefix / f"{NAME}-{BROKEN}" / "pyvenv.cfg").touch()
-    (prefix / KERNELS).mkdir(parents=True)
-    (prefix / KERNELS / NAME).symlink_to(Path("../../..") / whole.name / KERNELS / NAME)
+    link_kernel(prefix)
     subprocess.run(["chmod", "-R", "a+rX", str(prefix)], check=True)
     return prefix
 
@@ -75,7 +74,14 @@ def _copy(distribution: Distribution, target: Path) -> None:
         shutil.copyfile(distribution.locate_file(file), place)
 
 
-def _describe(environment: Path, version: str, packages: dict[str, str]) -> None:
+def link_kernel(prefix: Path) -> None:
+    """Make the active version the one that notebooks run."""
+    (prefix / KERNELS).mkdir(parents=True)
+    (prefix / KERNELS / NAME).symlink_to(Path("../../..") / f"{NAME}-{ACTIVE}" / KERNELS / NAME)
+
+
+def describe_kernel(environment: Path, version: str, packages: dict[str, str]) -> None:
+    """Write the kernelspec and the manifest of an environment."""
     spec = environment / KERNELS / NAME / "kernel.json"
     spec.parent.mkdir(parents=True)
     argv = [str(environment / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import psutil
@@ -46,6 +47,18 @@ def refusal(action):
 
 gateway = Gateway()
 """
+
+
+class LocalMachine:
+    """This machine in the place of a batch cluster: clusters are processes of the hub's account."""
+
+    title = "this machine"
+    is_real = True
+    engine = "local"
+    commands = Path("/nowhere")
+    environment: ClassVar[dict[str, str]] = {}
+    hub_address = "127.0.0.1"
+    node_names = (socket.gethostname(),)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,18 +42,25 @@ def site(cluster: BatchCluster, lab_everywhere: Path) -> Iterator[DaskSite]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(site: DaskSite, code: str) -> subprocess.Popen[str]:
-    """Start code of a notebook of ADA that runs the active kernel."""
+@contextmanager
+def notebook(site: DaskSite, code: str) -> Iterator[subprocess.Popen[str]]:
+    """Run code of a notebook of ADA that runs the active kernel; it has ended afterwards."""
     kernel = {"SWOTVRE_KERNEL": NAME, "SWOTVRE_KERNEL_VERSION": ACTIVE}
     environment = {"PYTHONPATH": str(KERNELS), "PYTHONUNBUFFERED": "1", **kernel}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [str(site.python), "-c", code],
         env=site.environment(ADA) | environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd="/",
-    )
+    ) as process:
+        try:
+            yield process
+            process.wait(60)
+        finally:
+            process.kill()
 
 
 def read_until(process: subprocess.Popen[str], words: str, seconds: float = 120) -> list[str]:
@@ -79,11 +87,27 @@ print(json.dumps({"total": total, "row": [row.state, row.size, row.workers]}))
 
 
 def test_one_line_gives_workers_that_are_jobs(site: DaskSite) -> None:
-    lines = read_until(start(site, COMPUTE), "total")
+    with notebook(site, COMPUTE) as process:
+        lines = read_until(process, "total")
     answer = json.loads(lines[-1])
     assert answer["total"] == sum(i * i for i in range(100))
     assert answer["row"][:2] == ["running", "small"]
     assert any(line.startswith("2 workers of size small, 2 cores; dashboard: /services/dask-gateway") for line in lines)
+
+
+LEFT = """
+import swotvre
+cluster = swotvre.cluster(workers=1)
+print("ready")
+"""
+
+
+def test_kernel_that_ends_takes_its_cluster_along(site: DaskSite, cluster: BatchCluster) -> None:
+    with notebook(site, LEFT) as process:
+        read_until(process, "ready")
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    site.hub.wait(lambda: not cluster.live_jobs(), "the jobs to be over", 60)
 
 
 WAITS = """
@@ -99,17 +123,15 @@ except KeyboardInterrupt as error:
 def test_full_cluster_is_waited_for_in_words_and_an_interrupt_takes_the_jobs_away(
     site: DaskSite, cluster: BatchCluster
 ) -> None:
-    before = cluster.live_jobs()
+    site.hub.wait(lambda: not cluster.live_jobs(), "the jobs of other tests to be over", 60)
     with cluster.filled():
         filled = cluster.live_jobs()
-        process = start(site, WAITS)
-        told = read_until(process, "free")[-1]
-        assert told.startswith("cluster: "), told
-        process.send_signal(signal.SIGINT)
-        assert "said: interrupted; no cluster is left" in read_until(process, "said:")[-1]
-        process.wait(30)
+        with notebook(site, WAITS) as process:
+            told = read_until(process, "free")[-1]
+            assert told.startswith("cluster: "), told
+            process.send_signal(signal.SIGINT)
+            assert "said: interrupted; no cluster is left" in read_until(process, "said:")[-1]
         site.hub.wait(lambda: cluster.live_jobs() <= filled, "the job to be cancelled", 60)
-    site.hub.wait(lambda: cluster.live_jobs() <= before, "the jobs to be over", 60)
 
 
 RESTART = """
@@ -125,21 +147,11 @@ cluster.close()
 
 
 def test_gateway_that_is_killed_meanwhile_costs_neither_cluster_nor_result(site: DaskSite) -> None:
-    process = subprocess.Popen(
-        [str(site.python), "-c", RESTART],
-        env=site.environment(ADA)
-        | {"PYTHONPATH": str(KERNELS), "SWOTVRE_KERNEL": NAME, "SWOTVRE_KERNEL_VERSION": ACTIVE},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd="/",
-    )
-    read_until(process, "ready")
-    site.gateway().kill()
-    site.wait_for_gateway()
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert json.loads(read_until(process, "total", 150)[-1]) == {"total": 45}
-    process.wait(60)
+    with notebook(site, RESTART) as process:
+        read_until(process, "ready")
+        site.gateway().kill()
+        site.wait_for_gateway()
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert json.loads(read_until(process, "total", 150)[-1]) == {"total": 45}

@@ -47,7 +47,14 @@ def test_a_site_is_connected_by_four_keys(tmp_path: Path, engine: str) -> None:
     settings = load_settings(site(tmp_path, engine))
     assert settings.is_batch
     assert settings.uses_tls  # on by default
-    assert not settings.has_gateway
+    assert settings.has_gateway
+
+
+@pytest.mark.parametrize("port", [8081, 8000])
+def test_the_gateway_needs_a_port_of_its_own(tmp_path: Path, port: int) -> None:
+    settings, problems = examine_settings(site(tmp_path, gateway={"port": port}))
+    assert settings is None
+    assert f"gateway.port of its own, not {port}" in str(problems[0])
 
 
 @pytest.mark.parametrize("engine", ["pbs", "slurm"])

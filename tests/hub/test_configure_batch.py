@@ -131,15 +131,22 @@ def test_the_handler_of_reports_takes_the_place_of_the_stock_one(state: State) -
     assert [handler for path, handler, *_ in default_handlers if path == PATH] == [PortReportHandler]
 
 
-def test_no_gateway_runs_clusters_on_the_machine_of_a_batch_hub(state: State) -> None:
-    assert [service["name"] for service in configured(state).JupyterHub.services] == ["idle-sessions"]
+def test_the_hub_leads_to_the_pages_of_the_gateway_and_nodes_reach_it_themselves(state: State) -> None:
+    c = configured(state)
+    assert [service["name"] for service in c.JupyterHub.services] == ["dask-gateway", "idle-sessions"]
+    assert c.JupyterHub.services[0]["url"].startswith("http://127.0.0.1:")
+    told = c.Spawner.environment
+    assert told["DASK_GATEWAY__ADDRESS"] == "https://hub.cluster:8082/services/dask-gateway"
+    assert told["DASK_GATEWAY__PROXY_ADDRESS"] == "gateway://hub.cluster:8082"
+    plain = configured(state, batch={"tls": False}).Spawner.environment
+    assert plain["DASK_GATEWAY__ADDRESS"] == "http://hub.cluster:8082/services/dask-gateway"
 
 
 def test_the_watch_over_idle_sessions_knows_the_certificates_of_the_hub(state: State) -> None:
-    (service,) = configured(state).JupyterHub.services
+    _, service = configured(state).JupyterHub.services
     assert "--ssl-enabled=True" in service["command"]
     assert f"--internal-certs-location={state.run / 'tls' / 'hub.cluster'}" in service["command"]
-    (plain,) = configured(state, batch={"tls": False}).JupyterHub.services
+    _, plain = configured(state, batch={"tls": False}).JupyterHub.services
     assert not any("ssl" in argument for argument in plain["command"])
 
 

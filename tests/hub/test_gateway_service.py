@@ -267,6 +267,28 @@ def test_cluster_starts_with_its_workers_and_says_how_it_is(hub, run_client, tmp
     assert (answer.status_code, answer.json()) == (404, {"error": "bob has no Dask cluster of this name"})
 
 
+def test_pages_show_a_user_his_clusters_and_stop_them(hub, run_client, tmp_path: Path) -> None:
+    running = hub()
+    page = "services/dask-gateway/clusters"
+    with log_in("bob", running) as bob:
+        assert "You have no cluster" in bob.get(page).text
+        assert bob.get("services/dask-gateway/all").status_code == 403
+    name = run_client(START, environment_of("alice", running, tmp_path))["name"]
+    with log_in("alice", running) as alice, log_in("bob", running) as bob:
+        assert name not in bob.get(page).text
+        text = alice.get(page).text
+        assert f"{name}/status" in text
+        token = re.search(r'name="_xsrf" value="([^"]+)"', text)
+        assert token is not None
+        stop = f"{page}/{name}/stop"
+        assert alice.post(stop).status_code == 403  # as a form of another site would
+        assert bob.post(stop, data={"_xsrf": token[1]}).status_code in {403, 404}
+        assert cluster_processes(tmp_path)
+        assert alice.post(stop, data={"_xsrf": token[1]}).status_code == 200
+        running.wait(lambda: not cluster_processes(tmp_path), "the cluster to be stopped", 30)
+        assert f"{name}/status" not in alice.get(page).text
+
+
 def test_cluster_that_nobody_uses_ends(hub, run_client, tmp_path: Path) -> None:
     running = hub(idle_minutes=0.2)
     code = "from dask_gateway import Gateway; Gateway().new_cluster(shutdown_on_close=False); print(1)"

@@ -18,7 +18,16 @@ import pytest
 from tornado.netutil import bind_sockets
 
 from swotvre_lab import batch
-from swotvre_lab.batch import EXIT_NO_HUB, EXIT_UNWANTED, BatchError, Reporter, TlsFiles, hold_port, keep_tls_files
+from swotvre_lab.batch import (
+    EXIT_NO_HUB,
+    EXIT_UNWANTED,
+    BatchError,
+    Reporter,
+    TlsFiles,
+    hold_port,
+    keep_tls_files,
+    trust_gateway,
+)
 from swotvre_lab.linux import memory_cgroup
 
 TOKEN = "the-token-of-the-session"
@@ -328,3 +337,20 @@ def test_the_end_of_the_session_counts_from_its_own_beginning(tmp_path: Path) ->
 def test_the_memory_cgroup_is_a_folder_or_not_known() -> None:
     folder = memory_cgroup()
     assert folder == "" or (Path(folder).is_dir() and folder.startswith("/sys/fs/cgroup/"))
+
+
+def test_a_session_trusts_the_gateway_beside_whom_the_site_trusts(tmp_path: Path) -> None:
+    site = tmp_path / "site.pem"
+    site.write_text("of the site\n")
+    environment = {"SSL_CERT_FILE": str(site), "SWOTVRE_TLS_GATEWAY": "of the gateway\n"}
+    trust_gateway(environment, tmp_path)
+    assert "SWOTVRE_TLS_GATEWAY" not in environment
+    trusted = Path(environment["SSL_CERT_FILE"])
+    assert trusted.read_text().split("\n") == ["of the site", "", "of the gateway", ""]
+    assert trusted.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_session_without_a_gateway_trusts_whom_it_trusted_before(tmp_path: Path) -> None:
+    environment = {"SSL_CERT_FILE": "/of/the/site"}
+    trust_gateway(environment, tmp_path)
+    assert environment == {"SSL_CERT_FILE": "/of/the/site"}

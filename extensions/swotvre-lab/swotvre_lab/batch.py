@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from swotvre_lab.authorities import trust_gateway
 from swotvre_lab.dask_jobs import settle_dask_jobs
 from swotvre_lab.linux import memory_cgroup
 from swotvre_lab.order import SessionOrder
@@ -43,6 +42,14 @@ GRACE_SECONDS = 8.0
 OVERTIME_SECONDS = 60.0
 #: The environment in which the hub sends key, certificate and authorities; taken out before anything else runs.
 TLS_VARIABLES = {"key": "SWOTVRE_TLS_KEY", "certificate": "SWOTVRE_TLS_CERTIFICATE", "authorities": "SWOTVRE_TLS_CA"}
+
+#: The authority of Dask Gateway, where there is one; and where systems keep those that they trust.
+GATEWAY_VARIABLE = "SWOTVRE_TLS_GATEWAY"
+SYSTEM_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 class BatchError(Exception):
@@ -75,9 +82,9 @@ def main() -> int:
     runtime = Path(tempfile.mkdtemp(prefix="vre-", dir=_short_folder()))
     try:
         tls = keep_tls_files(environment, runtime)
+        trust_gateway(environment, runtime)
         settle(environment, runtime, started)
         settle_dask_jobs(environment)
-        trust_gateway(environment)
         order = SessionOrder(
             environment=environment,
             folder=environment["HOME"],
@@ -138,6 +145,22 @@ def keep_tls_files(environment: dict[str, str], folder: Path) -> TlsFiles | None
     environment["JUPYTERHUB_SSL_CERTFILE"] = str(files["certificate"])
     environment["JUPYTERHUB_SSL_CLIENT_CA"] = str(files["authorities"])
     return TlsFiles(**files)
+
+
+def trust_gateway(environment: dict[str, str], folder: Path) -> None:
+    """Have programs of the session trust Dask Gateway beside whomever they trust anyway.
+
+    The gateway's certificate is signed by an authority of this installation, which no system knows.
+    """
+    os.environ.pop(GATEWAY_VARIABLE, None)
+    authority = environment.pop(GATEWAY_VARIABLE, "")
+    if not authority:
+        return
+    candidates = [environment.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile, *SYSTEM_AUTHORITIES]
+    known = next((Path(path) for path in candidates if path and Path(path).is_file()), None)
+    trusted = folder / "trusted.pem"
+    write_private(trusted, f"{known.read_text(encoding='utf-8') if known else ''}\n{authority}")
+    environment["SSL_CERT_FILE"] = str(trusted)
 
 
 def settle(environment: dict[str, str], runtime: Path, started: float) -> None:
@@ -240,7 +263,7 @@ def write_private(path: Path, content: str) -> None:
     """Write a file that only this account reads, in place of what was there, at once."""
     partial = path.with_name(f"{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(content)
     partial.replace(path)
 

@@ -46,8 +46,9 @@ def notes_on(settings: Settings) -> list[str]:
         notes.append("kernels.prefix is empty: kernels lie in the state folder, which nodes and users cannot reach")
     if not settings.datalake.url:
         notes.append("datalake.url is empty: the sample lies in the state folder, which nodes and users cannot reach")
-    if settings.gateway.enabled:
-        notes.append(f"Dask Gateway is off with engine {settings.engine}: its clusters would run on this machine")
+    caps = settings.gateway.caps.user
+    if settings.has_gateway and caps.cores is None and caps.memory_gib is None:
+        notes.append("gateway.caps.user has no cap: one user's Dask clusters may take whatever the scheduler gives")
     if not settings.batch.tls:
         notes.append("batch.tls is off: who listens on the network between hub and nodes reads every session")
     return notes

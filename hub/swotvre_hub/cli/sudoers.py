@@ -45,7 +45,7 @@ def render_rules(settings: Settings, account: str, users: str) -> str:
     commands.append(f"{python} -I -m swotvre_hub.session_files *")
     return "\n".join(
         [
-            "# swot-vre: the hub submits and ends sessions, and reads their logs, as the user of each; never as root.",
+            "# swot-vre: sessions and Dask clusters are started, ended and looked after as their user; never as root.",
             f"Defaults:{account} !requiretty, !use_pty, env_reset, !syslog_pid",
             f"{account} ALL=({users},!root) NOPASSWD: \\",
             ", \\\n".join(f"    {command}" for command in commands),

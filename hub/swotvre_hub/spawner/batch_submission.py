@@ -57,7 +57,7 @@ class SubmittedJob(EndingJob):
             environment["SWOTVRE_TLS_CA"] = bundle.read_text(encoding="ascii")
             if self.settings.has_gateway:
                 authority = SessionAuthority(Path(self.internal_certs_location))
-                environment["SWOTVRE_GATEWAY_CA"] = authority.certificate
+                environment["SWOTVRE_TLS_GATEWAY"] = authority.certificate
         environment["SWOTVRE_SESSION_ID"] = job.session_id
         jobs = jobqueue_environment(job.engine, request, str(folder / DASK_LOG_FOLDER), environment)
         environment = jobs | environment

@@ -69,7 +69,13 @@ def worker_prologue(session: Mapping[str, str]) -> list[str]:
         # A kernel is what its lock says, in its workers too.
         "PYTHONNOUSERSITE": "1",
     }
-    return [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    return [
+        # sbatch passes the whole environment on: neither the session's token nor a file of the session's node is for
+        # workers.
+        "unset JUPYTERHUB_API_TOKEN JPY_API_TOKEN",
+        'test -r "${SSL_CERT_FILE:-/dev/null}" || unset SSL_CERT_FILE',
+        *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
+    ]
 
 
 def _clock(walltime: timedelta) -> str:

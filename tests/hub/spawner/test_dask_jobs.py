@@ -89,7 +89,6 @@ def test_snippet_of_the_slides_has_the_sites_defaults_and_tls(
     assert "--nworkers" not in command
     assert "--local-directory ${TMPDIR:-/tmp} " in command
     assert f"--tls-key {tmp_path}/share/swot-vre/dask-tls/" in command
-    # The dashboard asks nobody who he is.
     assert answer["dashboard"].startswith("http://127.0.0.1:")
 
 
