@@ -57,10 +57,11 @@ def parse_granule(product: Product, file: StoredFile) -> Granule | None:
     if matched is None:
         return None
     values: dict[str, Any] = {}
+    parameters = product.parameters
     for name, text in matched.groupdict().items():
-        kind = product.parameters[name].type
+        kind = parameters[name].type
         values[name] = int(text) if kind == "int" else as_date(text) if kind == "datetime" else text
-    tail = _TAIL.search(file.path)
+    tail = _TAIL.search(file.path, file.path.rfind("/") + 1)
     if tail is None:
         if nadir := _NADIR_TAIL.search(file.path):
             begin, end = (datetime.datetime.strptime(nadir[edge], "%Y%m%d_%H%M%S") for edge in ("begin", "end"))
@@ -68,9 +69,10 @@ def parse_granule(product: Product, file: StoredFile) -> Granule | None:
         day = values.get("date")
         midnight = datetime.datetime.combine(day, datetime.time()) if day else None
         return Granule(values, midnight, midnight, "", file.path, file.size_bytes, (file.path,))
-    crid = f"{tail['crid']}_{tail['counter']}" if tail["crid"] else f"v{tail['version']}"
-    begin, end = datetime.datetime.fromisoformat(tail["begin"]), datetime.datetime.fromisoformat(tail["end"])
-    return Granule(values, begin, end, crid, file.path, file.size_bytes, _rank(tail))
+    first, last, crid, counter, version = tail.groups()
+    begin, end = datetime.datetime.fromisoformat(first), datetime.datetime.fromisoformat(last)
+    called = f"{crid}_{counter}" if crid else f"v{version}"
+    return Granule(values, begin, end, called, file.path, file.size_bytes, _rank(crid, counter, version))
 
 
 def path_tail(path: str, parts: int) -> str:
@@ -78,12 +80,11 @@ def path_tail(path: str, parts: int) -> str:
     return "/".join(path.rsplit("/", parts)[-parts:])
 
 
-def _rank(tail: re.Match[str]) -> tuple[Any, ...]:
-    if tail["version"]:
-        return tuple(map(int, tail["version"].split(".")))
-    crid = tail["crid"]
+def _rank(crid: str | None, counter: str | None, version: str | None) -> tuple[Any, ...]:
+    if not crid or not counter:
+        return tuple(map(int, (version or "").split(".")))
     # Baseline first (PGC0 before PID0), then reprocessed (G) above forward (I), then minor version and counter.
-    return (crid[2], "IG".find(crid[1]), crid[3], int(tail["counter"]))
+    return (crid[2], "IG".find(crid[1]), crid[3], int(counter))
 
 
 def find_granules(datalake: Datalake, product: Product, values: Mapping[str, Any] | None = None) -> list[Granule]:

@@ -37,11 +37,14 @@ def block_bounds(
     valid = numpy.isfinite(lat) & numpy.isfinite(lon)
     some = valid.any(axis=1)
     first = lon[numpy.arange(num_blocks), valid.argmax(axis=1)]
-    apart = (lon - first[:, None] + 180) % 360 - 180
+    # Within half a turn of the first; a remainder would take three times as long.
+    apart = lon - first[:, None]
+    apart -= 360 * numpy.rint(apart / 360)
+    apart[~valid] = lat[~valid] = numpy.nan
     bounds = numpy.full((num_blocks, 4), numpy.nan)
-    low, high = _extremes(lat, valid)
+    low, high = _extremes(lat)
     bounds[:, 0], bounds[:, 1] = low - _MARGIN_DEGREES, high + _MARGIN_DEGREES
-    low, high = _extremes(apart, valid)
+    low, high = _extremes(apart)
     # A margin of the same distance everywhere: degrees of longitude are short near the poles.
     nearest_pole = numpy.minimum(numpy.maximum(numpy.abs(bounds[:, 0]), numpy.abs(bounds[:, 1])), 89.9)
     margin = _MARGIN_DEGREES / numpy.cos(numpy.deg2rad(nearest_pole))
@@ -60,14 +63,9 @@ def _in_blocks(values: NDArray[numpy.float64], num_blocks: int) -> NDArray[numpy
     return padded.reshape(num_blocks, -1)
 
 
-def _extremes(
-    values: NDArray[numpy.float64], valid: NDArray[numpy.bool_]
-) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]:
-    low = numpy.where(valid, values, numpy.inf).min(axis=1)
-    high = numpy.where(valid, values, -numpy.inf).max(axis=1)
-    empty = ~valid.any(axis=1)
-    low[empty] = high[empty] = numpy.nan
-    return low, high
+def _extremes(values: NDArray[numpy.float64]) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]:
+    """Return the lowest and the highest value of each row, NaN where it has none."""
+    return numpy.fmin.reduce(values, axis=1), numpy.fmax.reduce(values, axis=1)
 
 
 def meeting_blocks(bounds: NDArray[numpy.float32], box: Box) -> list[tuple[int, int, int]]:
