@@ -437,6 +437,13 @@ def test_refusal_is_shown_by_ipython_without_a_traceback(user: User) -> None:
     assert "site_gateway.py" not in out
 
 
+def test_cluster_ends_with_its_kernel_also_where_the_gateway_has_a_name(user: User) -> None:
+    address = user.environment["DASK_GATEWAY__ADDRESS"].replace("127.0.0.1", "localhost")
+    out = user.run("import swotvre; cluster = swotvre.cluster(workers=1)", DASK_GATEWAY__ADDRESS=address)
+    assert "1 worker of size tiny" in out
+    assert user.clusters() == []
+
+
 def test_nothing_is_left_on_the_machine_when_clusters_are_closed(user: User, state: State) -> None:
     user.run("import swotvre; swotvre.cluster(workers=1).close()")
     deadline = time.monotonic() + 20
