@@ -162,7 +162,8 @@ class DaskJobs:
                 ) from error
             raise
         job = replace(job, job_id=job_id)
-        runtime.records.save(job)
+        # Were this lost with the machine, the job would be found by its name.
+        runtime.records.save(job, durable=False)
         self._log.info("The %s of cluster %s of %s is job %s", job.role, job.server_name, job.user_name, job_id)
         self.take_up(job)
         return job
@@ -233,7 +234,7 @@ class DaskJobs:
 
     def _give_up(self, job: DaskJob) -> None:
         self.runtime.claimed.discard(job.session_id)
-        self.runtime.records.save(job.changed(is_unwanted=True))
+        self.runtime.records.save(job.changed(is_unwanted=True), durable=False)
         self.runtime.start_upkeep()
 
     def _drop(self, job: DaskJob) -> None:
