@@ -68,13 +68,17 @@ class SessionKernel:
         """Start the kernel ``name`` and connect to its channels."""
         headers = {"Authorization": f"token {token}"}
         self._server = httpx.Client(base_url=f"{session_url}api/", headers=headers, timeout=START_SECONDS)
-        started = self._server.post("kernels", json={"name": name}).raise_for_status()
-        self._id = started.json()["id"]
-        self._channels = websocket.create_connection(
-            f"{session_url.replace('http', 'ws', 1)}api/kernels/{self._id}/channels",
-            header=[f"{key}: {value}" for key, value in headers.items()],
-            timeout=CELL_SECONDS,
-        )
+        try:
+            started = self._server.post("kernels", json={"name": name}).raise_for_status()
+            self._id = started.json()["id"]
+            self._channels = websocket.create_connection(
+                f"{session_url.replace('http', 'ws', 1)}api/kernels/{self._id}/channels",
+                header=[f"{key}: {value}" for key, value in headers.items()],
+                timeout=CELL_SECONDS,
+            )
+        except BaseException:
+            self._server.close()
+            raise
 
     def run(self, code: str) -> list[nbformat.NotebookNode]:
         """Run ``code`` and return its outputs, an error among them."""

@@ -86,7 +86,7 @@ def session(cluster: BatchCluster, lab_everywhere: Path, dask_everywhere: Path) 
             hub.end_all_sessions()
             hub.wait(lambda: not cluster.live_jobs(), "the workers to end with their cluster", 120)
     finally:
-        shutil.rmtree(spec)
+        shutil.rmtree(spec, ignore_errors=True)
 
 
 def run_cells(hub: BatchHub, *cells: str) -> dict[str, Any]:
