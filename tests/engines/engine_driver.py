@@ -71,6 +71,12 @@ class Driver:
         assert command is not None
         return self.engine.parse_history(self.run(command), job_id)
 
+    def free(self) -> tuple[int, int, int]:
+        """Return the cores of all nodes, those that are free, and the free memory in bytes."""
+        nodes = self.engine.parse_nodes(self.run(self.engine.nodes_command()))
+        cores, free_cores = sum(node.cores for node in nodes), sum(node.free_cores for node in nodes)
+        return cores, free_cores, sum(node.free_memory_bytes for node in nodes)
+
     def cancel(self, job_id: str, account: str = USER) -> None:
         """Cancel the job."""
         self.engine.parse_cancelled(self.run(self.engine.cancel_command(job_id), account))

@@ -194,16 +194,7 @@ def test_refusals_are_explained(driver: Driver, changes: dict[str, object], mean
 def test_nodes_queues_and_what_is_free(cluster: BatchCluster, driver: Driver) -> None:
     engine = driver.engine
     driver.wait_for(driver.submit(cores=3, memory_bytes=2 * GIB), JobState.RUNNING)
-
-    def total() -> tuple[int, int, int]:
-        nodes = engine.parse_nodes(driver.run(engine.nodes_command()))
-        return (
-            sum(node.cores for node in nodes),
-            sum(n.free_cores for n in nodes),
-            sum(n.free_memory_bytes for n in nodes),
-        )
-
-    wait_until(lambda: total() == (16, 13, 78 * GIB), "the nodes to show the job", 30, lambda: str(total()))
+    wait_until(lambda: driver.free() == (16, 13, 78 * GIB), "the nodes to show the job", 30, lambda: str(driver.free()))
     nodes = engine.parse_nodes(driver.run(engine.nodes_command()))
     assert {node.name for node in nodes} == set(cluster.node_names)
     queues = engine.parse_queues(driver.run(engine.queues_command()))

@@ -33,12 +33,8 @@ def render_session_script(session_id: str, python: Path, folder: str, environmen
     Raises:
         ScriptError: when a name is no shell variable, or a value holds a NUL.
     """
-    return _template("session_job.sh").render(
-        session_id=session_id,
-        python=shlex.quote(str(python)),
-        folder=shlex.quote(folder),
-        environment=_exports(environment),
-    )
+    command = [str(python), "-I", "-m", "swotvre_lab.batch"]
+    return _render(f"The session {session_id}", command, folder, environment)
 
 
 def render_dask_script(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> str:
@@ -52,20 +48,19 @@ def render_dask_script(command: Sequence[str], folder: str, environment: Mapping
     Raises:
         ScriptError: when a name is no shell variable, or a value holds a NUL.
     """
-    return _template("dask_job.sh").render(
-        command=shlex.join(command), folder=shlex.quote(folder), environment=_exports(environment)
-    )
+    return _render("A part of a Dask cluster", command, folder, environment)
 
 
-def _exports(environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return names and quoted values, in the order of the names."""
+def _render(what: str, command: Sequence[str], folder: str, environment: Mapping[str, str]) -> str:
+    """Return the script; ``what`` is ours, all else is quoted."""
     for name, value in environment.items():
         if _VARIABLE.fullmatch(name) is None or "\0" in value or not _is_text(value):
             raise ScriptError(
                 f"the environment of sessions holds {name!r}, which a shell cannot export; expected a name of letters, "
                 "digits and underscores, and text without NUL: see c.Spawner.environment in jupyterhub_config.d"
             )
-    return [(name, shlex.quote(value)) for name, value in sorted(environment.items())]
+    exports = [(name, shlex.quote(value)) for name, value in sorted(environment.items())]
+    return _template().render(what=what, command=shlex.join(command), folder=shlex.quote(folder), environment=exports)
 
 
 def _is_text(value: str) -> bool:
@@ -78,8 +73,8 @@ def _is_text(value: str) -> bool:
 
 
 @cache
-def _template(name: str) -> Template:
-    text = (files("swotvre_hub") / "templates" / name).read_text(encoding="utf-8")
+def _template() -> Template:
+    text = (files("swotvre_hub") / "templates" / "job.sh").read_text(encoding="utf-8")
     # A shell script, not a page: what goes in is quoted for the shell above.
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     return environment.from_string(text)

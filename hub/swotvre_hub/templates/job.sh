@@ -1,5 +1,5 @@
 #!/bin/bash
-# A part of a Dask cluster of swot-vre. This script is readable by its owner alone; it holds the cluster's token and key.
+# {{ what }} of swot-vre. This script is readable by its owner alone; it holds the token, and what else is secret.
 umask 077
 unset BASH_ENV ENV
 {% for name, value in environment %}
