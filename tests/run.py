@@ -28,8 +28,8 @@ DEBIAN = {
     "nsenter": "util-linux",
     "sudo": "sudo",
 }
-#: As many failed tests are run once more, alone: two rows of real servers on two cores starve each other now and then.
-#: More than that is no accident.
+#: What failed of so many faults is run once more, alone: two rows of real servers on two cores starve each other now
+#: and then. More than that is no accident.
 MOST_SECOND_TRIES = 5
 #: Where they are; an ordinary account's PATH lacks the half of it.
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
@@ -113,9 +113,9 @@ def run_tests(arguments: list[str]) -> int:
         for codes_of_row in [rows.submit(run_row, batch), rows.submit(run_row, others, catalogs)]:
             codes += codes_of_row.result()
         suites = (batch, others, catalogs)
-        if 0 < sum(suite.failed(folder) for suite in suites) <= MOST_SECOND_TRIES:
+        if 0 < sum(len(suite.faults(folder)) for suite in suites) <= MOST_SECOND_TRIES:
             codes = [
-                suite.run(folder, environment, arguments, second=True) if suite.failed(folder) else code
+                suite.run(folder, environment, arguments, second=True) if suite.faults(folder) else code
                 for suite, code in zip(suites, codes, strict=True)
             ]
         for suite in suites:

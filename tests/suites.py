@@ -80,10 +80,13 @@ class Suite:
         """Return the file of its JUnit report in ``folder``, or of that of its second try."""
         return folder / f"{self.paths[0].replace('/', '-')}{'-second' if second else ''}.xml"
 
-    def failed(self, folder: Path) -> int:
-        """Return how many of its tests failed; -1 when it did not come to an end."""
+    def faults(self, folder: Path) -> set[str]:
+        """Return what its tests failed of: many may fail of one fixture, which is one fault."""
         report = self.report(folder)
-        return sum(_fault(case) is not None for case in _cases(report)) if report.exists() else -1
+        if not report.exists():
+            return {f"{self.title} did not come to an end"}
+        found = [(case.get("classname"), _fault(case)) for case in _cases(report)]
+        return {f"{place}: {fault.get('message')}" for place, fault in found if fault is not None}
 
     def run(self, folder: Path, environment: Mapping[str, str], arguments: list[str], second: bool = False) -> int:
         """Run it, or what failed of it a second time; print what it says when it is over, and return its exit code."""

@@ -41,7 +41,7 @@ def configure_hub(c: Config, settings: Settings, state: State) -> None:
     """Say where the hub listens and where it keeps its database."""
     hub = c.JupyterHub
     hub.bind_url = f"{settings.hub.bind_origin}{settings.hub.base_url}"
-    hub.hub_bind_url = f"http://{LOOPBACK}:{recorded_ports(state).hub}"
+    hub.hub_bind_url = f"http://{LOOPBACK}:{recorded_ports(settings, state).hub}"
     hub.db_url = f"sqlite:///{state.run / 'jupyterhub.sqlite'}"
     hub.upgrade_db = True
     # Ctrl-C ends what was started; a killed hub cleans nothing up, so its sessions live on.
@@ -56,7 +56,7 @@ def configure_proxy(c: Config, settings: Settings, state: State) -> None:
     proxy = c.ConfigurableHTTPProxy
     proxy.command = [str(state.root / "node" / "proxy")]
     scheme = "https" if settings.uses_tls else "http"
-    proxy.api_url = f"{scheme}://{LOOPBACK}:{recorded_ports(state).proxy_api}"
+    proxy.api_url = f"{scheme}://{LOOPBACK}:{recorded_ports(settings, state).proxy_api}"
     proxy.pid_file = str(state.run / "proxy.pid")
     if settings.proxy.external:
         proxy.should_start = False

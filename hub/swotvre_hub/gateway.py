@@ -11,7 +11,7 @@ from typing import Any
 from jupyterhub.roles import get_default_roles
 
 from swotvre_hub.errors import SetupError
-from swotvre_hub.ports import LOOPBACK, free_ports, is_free
+from swotvre_hub.ports import LOOPBACK, free_ports, is_free, recorded_ports
 from swotvre_hub.settings import Settings
 from swotvre_hub.state import STATE_VARIABLE, State
 
@@ -31,7 +31,7 @@ def gateway_service(settings: Settings, state: State) -> dict[str, Any]:
     return {
         "name": SERVICE_NAME,
         # On a batch site the hub leads to the pages alone: nodes and sessions reach the gateway itself.
-        "url": f"http://{LOOPBACK}:{reserve_gateway_port(state)}",
+        "url": f"http://{LOOPBACK}:{reserve_gateway_port(settings, state)}",
         "command": [sys.executable, "-m", "swotvre_hub.gateway_server"],
         "environment": {STATE_VARIABLE: str(state.root)},
         "cwd": str(state.run),
@@ -86,34 +86,40 @@ def gateway_port(settings: Settings, state: State) -> int:
     Raises:
         SetupError: when the state folder cannot keep it.
     """
-    return settings.gateway.port if settings.is_batch else reserve_gateway_port(state)
+    return settings.gateway.port if settings.is_batch else reserve_gateway_port(settings, state)
 
 
-@functools.cache
-def reserve_gateway_port(state: State, purpose: str = "") -> int:
+def reserve_gateway_port(settings: Settings, state: State, purpose: str = "") -> int:
     """Return a port on loopback for the gateway that this hub will start, the same at each call.
 
     It is that of the last start, which sessions that outlived a killed hub know, or a free one.
 
     Args:
+        settings: whose own ports it must not be.
         state: where it is kept.
         purpose: what it is for, when not for the hub's proxy.
 
     Raises:
         SetupError: when the state folder cannot keep it.
     """
-    file = _port_file(state, purpose)
     try:
         state.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        port = _kept_port(file)
-        if port is None or not _becomes_free(port):
-            port = free_ports(1)[0]
-        file.write_text(f"{port}\n", encoding="ascii")
+        return _reserve(state, purpose, settings.own_ports.union(recorded_ports(settings, state).all()))
     except OSError as error:
         raise SetupError(
-            f"the port of Dask Gateway cannot be kept in {file}: {error}; "
+            f"the port of Dask Gateway cannot be kept in {_port_file(state, purpose)}: {error}; "
             "make the folder writable, or set gateway.enabled to false"
         ) from error
+
+
+@functools.cache
+def _reserve(state: State, purpose: str, avoid: frozenset[int]) -> int:
+    file, other = _port_file(state, purpose), _port_file(state, "" if purpose else "api")
+    avoid = avoid.union(filter(None, [_kept_port(other)]))
+    port = _kept_port(file)
+    if port is None or port in avoid or not _becomes_free(port):
+        port = free_ports(1, avoid)[0]
+    file.write_text(f"{port}\n", encoding="ascii")
     return port
 
 

@@ -78,7 +78,7 @@ def configure_batch_clusters(c: Config, settings: Settings, state: State) -> Non
     gateway, prefix = settings.gateway, service_prefix(settings)
     c.DaskGateway.backend_class = BatchGatewayBackend
     # The proxy, which outlives the gateway, finds the next one here.
-    c.DaskGateway.address = f"{LOOPBACK}:{reserve_gateway_port(state, 'api')}"
+    c.DaskGateway.address = f"{LOOPBACK}:{reserve_gateway_port(settings, state, 'api')}"
     c.KeptClusters.pages_port = read_gateway_port(state)
     c.Proxy.address = f"0.0.0.0:{gateway.port}"
     c.LastingProxy.record = str(state.run / "dask-gateway-proxy.json")

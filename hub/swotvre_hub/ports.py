@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import socket
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from swotvre_hub.errors import SetupError
+from swotvre_hub.settings import Settings
 from swotvre_hub.state import State
 
 LOOPBACK = "127.0.0.1"
@@ -24,6 +26,10 @@ class InternalPorts:
     hub: int
     #: The API of the proxy.
     proxy_api: int
+
+    def all(self) -> tuple[int, ...]:
+        """Return all of them."""
+        return self.hub, self.proxy_api
 
 
 def ensure_port_is_free(address: str, port: int) -> None:
@@ -43,28 +49,31 @@ def ensure_port_is_free(address: str, port: int) -> None:
             ) from error
 
 
-def internal_ports(state: State, held: bool = False) -> InternalPorts:
+def internal_ports(settings: Settings, state: State, held: bool = False) -> InternalPorts:
     """Return the internal ports of the installation: those of the last start if they are still free.
 
     Args:
+        settings: whose own ports are left to what they are for, though nobody may listen on them yet.
         state: the state folder.
         held: whether a proxy that runs on its own may hold them already; they then stay as they are.
     """
     path = state.run / "ports.json"
-    ports = _read(path)
+    ports, avoid = _read(path), settings.own_ports
+    if ports is not None and not avoid.isdisjoint(ports.all()):
+        ports = None
     if held and ports is not None:
         return ports
-    if ports is None or not all(is_free(port) for port in asdict(ports).values()):
-        ports = InternalPorts(*free_ports(2))
+    if ports is None or not all(is_free(port) for port in ports.all()):
+        ports = InternalPorts(*free_ports(2, avoid))
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(ports)), encoding="ascii")
         partial.rename(path)
     return ports
 
 
-def recorded_ports(state: State) -> InternalPorts:
+def recorded_ports(settings: Settings, state: State) -> InternalPorts:
     """Return the internal ports that the last start chose, whoever holds them now."""
-    return _read(state.run / "ports.json") or internal_ports(state)
+    return internal_ports(settings, state, held=True)
 
 
 def _read(path: Path) -> InternalPorts | None:
@@ -85,13 +94,17 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, avoid: Collection[int] = ()) -> list[int]:
     """Return ``count`` ports of loopback that nobody listens on, nor takes by chance while its owner is restarted.
 
     Linux takes the port of an outgoing connection from a range of its own (``ip_local_port_range``): they are chosen
     below it, where there is room.
+
+    Args:
+        count: how many.
+        avoid: ports that somebody will listen on.
     """
-    quiet = _quiet_ports()
+    quiet = [port for port in _quiet_ports() if port not in avoid]
     candidates = [*random.sample(quiet, len(quiet)), *[0] * count]
     probes: list[socket.socket] = []
     try:

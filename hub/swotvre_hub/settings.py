@@ -261,6 +261,13 @@ class Settings(Block):
         return self.is_batch and self.batch.tls
 
     @property
+    def own_ports(self) -> frozenset[int]:
+        """The TCP ports of this machine that the site chose: no other part of the installation may take them."""
+        if not self.is_batch:
+            return frozenset({self.hub.port})
+        return frozenset({self.hub.port, self.batch.hub_port, self.gateway.port})
+
+    @property
     def has_gateway(self) -> bool:
         """Whether Dask Gateway runs."""
         return self.gateway.enabled

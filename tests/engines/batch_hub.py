@@ -66,7 +66,8 @@ class BatchHub:
     external_proxy: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        (self.port, hub_port), first = free_ports(2), 40000 + (os.getpid() * 37) % 20000
+        of_gateway = {self.settings.get("gateway", {}).get("port")}
+        (self.port, hub_port), first = free_ports(2, of_gateway), 40000 + (os.getpid() * 37) % 20000
         self.state = self.folder / ".vre"
         self.state.mkdir(mode=0o711, parents=True, exist_ok=True)
         installed = Path(os.environ.get("SWOTVRE_TEST_STATE", CHECKOUT / ".vre"))

@@ -14,6 +14,7 @@ from traitlets.config import Config
 
 from swotvre_hub.errors import SetupError, VreError
 from swotvre_hub.gateway import (
+    _reserve,
     gateway_roles,
     gateway_service,
     read_gateway_port,
@@ -25,6 +26,7 @@ from swotvre_hub.gateway_kernels import find_cluster_kernel
 from swotvre_hub.gateway_options import ClusterOffer, cluster_options
 from swotvre_hub.gateway_server import configure_gateway_server
 from swotvre_hub.machine import Machine
+from swotvre_hub.ports import recorded_ports
 from swotvre_hub.sessions import BatchChoices
 from swotvre_hub.settings import Settings, load_settings
 from swotvre_hub.state import State
@@ -63,31 +65,39 @@ def test_port_is_kept_from_start_to_start_unless_somebody_took_it(
     settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("swotvre_hub.gateway.PORT_PATIENCE_SECONDS", 0.2)
-    first = reserve_gateway_port(state)
-    reserve_gateway_port.cache_clear()
-    assert reserve_gateway_port(state) == first
+    first = reserve_gateway_port(settings, state)
+    _reserve.cache_clear()
+    assert reserve_gateway_port(settings, state) == first
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", first))
         taken.listen()
-        reserve_gateway_port.cache_clear()
-        assert reserve_gateway_port(state) != first
+        _reserve.cache_clear()
+        assert reserve_gateway_port(settings, state) != first
+
+
+def test_port_is_none_that_another_part_will_listen_on(settings: Settings, state: State) -> None:
+    first = reserve_gateway_port(settings, state)
+    taken = settings.model_copy(update={"hub": settings.hub.model_copy(update={"port": first})})
+    assert reserve_gateway_port(taken, state) not in {first, *recorded_ports(taken, state).all()}
 
 
 @pytest.mark.parametrize("content", ["", "soon", "80", "99999999"])
-def test_damaged_port_file_is_named_and_the_next_start_repairs_it(state: State, content: str) -> None:
+def test_damaged_port_file_is_named_and_the_next_start_repairs_it(
+    settings: Settings, state: State, content: str
+) -> None:
     path = state.run / "dask-gateway.port"
     path.parent.mkdir(parents=True)
     path.write_text(content)
     with pytest.raises(SetupError, match=r"dask-gateway\.port: expected a number"):
         read_gateway_port(state)
-    assert reserve_gateway_port(state) == read_gateway_port(state)
+    assert reserve_gateway_port(settings, state) == read_gateway_port(state)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
-def test_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_state_folder_that_cannot_be_written_is_named(settings: Settings, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SetupError, match=r"cannot be kept in .*; make the folder writable"):
-        reserve_gateway_port(State(tmp_path / ".vre"))
+        reserve_gateway_port(settings, State(tmp_path / ".vre"))
 
 
 @pytest.mark.parametrize(

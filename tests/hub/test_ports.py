@@ -10,7 +10,10 @@ import pytest
 
 from swotvre_hub.errors import SetupError
 from swotvre_hub.ports import ensure_port_is_free, free_ports, internal_ports, recorded_ports
+from swotvre_hub.settings import load_settings
 from swotvre_hub.state import State
+
+SETTINGS = load_settings()
 
 
 @pytest.fixture
@@ -40,20 +43,29 @@ def test_free_ports_are_none_that_linux_gives_to_outgoing_connections() -> None:
     ports = free_ports(50)
     assert len(set(ports)) == 50
     assert all(10000 <= port < first for port in ports)
+    assert free_ports(1, avoid={*range(10000, first)} - {ports[0]}) == ports[:1]
 
 
 def test_internal_ports_stay_the_same(state: State) -> None:
-    ports = internal_ports(state)
-    assert internal_ports(state) == ports == recorded_ports(state)
+    ports = internal_ports(SETTINGS, state)
+    assert internal_ports(SETTINGS, state) == ports == recorded_ports(SETTINGS, state)
 
 
 def test_an_internal_port_that_somebody_took_is_chosen_anew(state: State) -> None:
-    ports = internal_ports(state)
+    ports = internal_ports(SETTINGS, state)
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", ports.hub))
         holder.listen()
-        assert recorded_ports(state) == ports, "a running hub holds its own ports"
-        assert internal_ports(state).hub != ports.hub
+        assert recorded_ports(SETTINGS, state) == ports, "a running hub holds its own ports"
+        assert internal_ports(SETTINGS, state).hub != ports.hub
+
+
+def test_internal_ports_are_none_of_those_that_the_settings_name(state: State) -> None:
+    """A hub that has not begun to listen holds no port yet: its proxy must not take that one."""
+    ports = internal_ports(SETTINGS, state)
+    for chosen in ports.all():
+        settings = SETTINGS.model_copy(update={"hub": SETTINGS.hub.model_copy(update={"port": chosen})})
+        assert chosen not in recorded_ports(settings, state).all()
 
 
 @pytest.mark.parametrize(
@@ -61,6 +73,6 @@ def test_an_internal_port_that_somebody_took_is_chosen_anew(state: State) -> Non
 )
 def test_a_damaged_record_of_ports_is_made_anew(text: str, state: State) -> None:
     (state.run / "ports.json").write_text(text, encoding="ascii")
-    ports = internal_ports(state)
+    ports = internal_ports(SETTINGS, state)
     assert 0 < ports.hub < 65536
-    assert internal_ports(state) == ports
+    assert internal_ports(SETTINGS, state) == ports

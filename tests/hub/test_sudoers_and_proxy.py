@@ -142,7 +142,7 @@ def test_the_proxy_listens_where_the_hub_would_have_it(site: Callable[..., Setti
     assert value_of(arguments, "--error-target") == "http://hub.cluster:8081/vre/hub/error"
     assert (value_of(arguments, "--api-ip"), value_of(arguments, "--api-port")) == (
         "127.0.0.1",
-        str(recorded_ports(state).proxy_api),
+        str(recorded_ports(settings, state).proxy_api),
     )
     assert not any("ssl" in argument for argument in arguments)
 
@@ -153,8 +153,9 @@ def test_the_ports_of_the_proxy_stay_the_same_from_start_to_start(site: Callable
 
 
 def test_a_local_hub_is_where_its_port_says(site: Callable[..., Settings], state: State) -> None:
-    arguments = proxy_arguments(site("local"), state)
-    assert value_of(arguments, "--error-target") == f"http://127.0.0.1:{recorded_ports(state).hub}/hub/error"
+    settings = site("local")
+    target = value_of(proxy_arguments(settings, state), "--error-target")
+    assert target == f"http://127.0.0.1:{recorded_ports(settings, state).hub}/hub/error"
 
 
 def test_the_proxy_shows_and_wants_the_certificates_of_the_hub(site: Callable[..., Settings], state: State) -> None:

@@ -11,7 +11,7 @@ from typing import TextIO
 from swotvre_hub.bootstrap import CHECKOUT, ensure_state
 from swotvre_hub.errors import SetupError
 from swotvre_hub.passwords import ensure_passwords, read_proxy_token
-from swotvre_hub.ports import LOOPBACK, ensure_port_is_free, internal_ports
+from swotvre_hub.ports import LOOPBACK, ensure_port_is_free, recorded_ports
 from swotvre_hub.processes import PROXY_ROLE, service_mark
 from swotvre_hub.services import certificates_folder
 from swotvre_hub.settings import Settings
@@ -52,7 +52,7 @@ def proxy_arguments(settings: Settings, state: State) -> list[str]:
     """Return the arguments with which the proxy does what JupyterHub would have it do."""
     hub = settings.hub
     # Ports of an earlier start are kept: the hub looks for the proxy there.
-    ports = internal_ports(state, held=True)
+    ports = recorded_ports(settings, state)
     scheme = "https" if settings.uses_tls else "http"
     host, port = (settings.batch.hub_address, settings.batch.hub_port) if settings.is_batch else (LOOPBACK, ports.hub)
     return [

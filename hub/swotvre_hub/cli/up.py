@@ -117,7 +117,7 @@ def _install(settings: Settings, state: State, out: TextIO) -> None:
             ensure_datalake(settings, state, data)
             beside.result()
     ensure_passwords(state)
-    internal_ports(state, held=settings.proxy.external)
+    internal_ports(settings, state, held=settings.proxy.external)
 
 
 def _serve(settings: Settings, state: State, out: TextIO) -> int:
