@@ -145,9 +145,6 @@ class ChunkTable:
         tables = [table for table, _ in self._tables]
         everything = pyarrow.concat_tables(tables)
         column = {name: everything[name] for name in _COLUMNS}
-        self.path: list[str] = column["path"].to_pylist()
-        self.etag: list[str] = column["etag"].to_pylist()
-        self.crid: list[str] = column["crid"].to_pylist()
         self.size_bytes: NDArray[numpy.int64] = column["size_bytes"].to_numpy()
         self.modified_ns: NDArray[numpy.int64] = column["modified_ns"].to_numpy()
         self.first_line: NDArray[numpy.int32] = column["first_line"].to_numpy()
@@ -163,14 +160,43 @@ class ChunkTable:
         self.pass_index: NDArray[numpy.int32] = numpy.searchsorted(self.pass_numbers, passes).astype(numpy.int32)
         self.row: NDArray[numpy.int32] = numpy.full((len(tables), len(self.pass_numbers)), -1, numpy.int32)
         self.row[self.cycle_index, self.pass_index] = numpy.arange(len(passes), dtype=numpy.int32)
-        place = {path: row for row, path in enumerate(self.path)}
-        #: The file that latitude and longitude of each pass come from.
-        self.geometry_row: NDArray[numpy.int32] = numpy.array(
-            [place[source] for source in self.geometry.sources], dtype=numpy.int32
-        )
+        self._texts = {name: column[name].combine_chunks() for name in ("path", "etag", "crid")}
 
     def __len__(self) -> int:
-        return len(self.path)
+        return len(self.signature)
+
+    def geometry_rows(self, passes: Iterable[int]) -> NDArray[numpy.int32]:
+        """Return the file that latitude and longitude of each of these passes come from, by its row."""
+        found = []
+        for number in passes:
+            rows = self.row[self.row[:, number] >= 0, number]
+            found.append(rows[self.texts("path", rows).index(self.geometry.sources[number])])
+        return numpy.array(found, numpy.int32)
+
+    @cached_property
+    def geometry_row(self) -> NDArray[numpy.int32]:
+        """The file that latitude and longitude of each pass come from, by its row."""
+        return self.geometry_rows(range(len(self.pass_numbers)))
+
+    def texts(self, name: str, rows: NDArray[numpy.int64]) -> list[str]:
+        """Return ``path``, ``etag`` or ``crid`` of some files: of few, this is faster than the whole column."""
+        column = self._texts[name]
+        return [column[row].as_py() for row in rows.tolist()]
+
+    @cached_property
+    def path(self) -> list[str]:
+        """Where each file lies, relative to the datalake."""
+        return list(self._texts["path"].to_pylist())
+
+    @cached_property
+    def etag(self) -> list[str]:
+        """What an object store calls the content of each file; empty for files of a folder."""
+        return list(self._texts["etag"].to_pylist())
+
+    @cached_property
+    def crid(self) -> list[str]:
+        """The version of each file's granule."""
+        return list(self._texts["crid"].to_pylist())
 
     @property
     def block_bounds(self) -> NDArray[numpy.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from swotvre_catalogs.index.place import Place
 
 if TYPE_CHECKING:
     from swotvre_catalogs.catalog import Entry
+
+#: Where Zarr keeps the attributes of a group.
+_METADATA = "zarr.json"
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,8 @@ class CubeVersion:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What the builder wrote down of the commit; empty for one without a cube."""
-        import zarr
-
-        try:
-            return dict(zarr.open_group(self.store, path=TABLE_GROUP, mode="r", zarr_format=3).attrs)
-        except (FileNotFoundError, KeyError):
-            return {}
+        written = self._parts.get(_METADATA)
+        return dict(json.loads(written).get("attributes", {})) if written is not None else {}
 
     def is_of(self, datalake: Datalake) -> bool:
         """Tell whether the cube refers to files of this datalake."""
@@ -54,12 +54,14 @@ class CubeVersion:
 
     def chunk_table(self) -> ChunkTable:
         """Read the chunk table of the commit."""
+        cycles = {int(name.removeprefix("cycle_")): data for name, data in self._parts.items() if "cycle_" in name}
+        return ChunkTable.from_bytes(self._parts["geometry"], cycles, self.commit)
+
+    @cached_property
+    def _parts(self) -> dict[str, bytes]:
         from zarr.core.sync import sync
 
-        written = sync(_read_parts(self.store))
-        geometry = written.pop("geometry")
-        cycles = {int(name.removeprefix("cycle_")): data for name, data in written.items()}
-        return ChunkTable.from_bytes(geometry, cycles, self.commit)
+        return dict(sync(_read_parts(self.store)))
 
 
 async def _read_parts(store: Any) -> dict[str, bytes]:
@@ -67,7 +69,6 @@ async def _read_parts(store: Any) -> dict[str, bytes]:
 
     # Straight from the store, all at once: one round trip for an object store.
     names = [name async for name in store.list_dir(TABLE_GROUP)]
-    names = [name for name in names if name != "zarr.json"]
-    keys = [f"{TABLE_GROUP}/{name}/c/0" for name in names]
+    keys = [f"{TABLE_GROUP}/{name}{'' if name == _METADATA else '/c/0'}" for name in names]
     buffers = await asyncio.gather(*(store.get(key, default_buffer_prototype()) for key in keys))
     return {name: bytes(buffer.to_bytes()) for name, buffer in zip(names, buffers, strict=True)}

@@ -15,7 +15,7 @@ import numpy
 from swotvre_catalogs.cube.errors import DamagedFileError
 from swotvre_catalogs.object_store import LocalRangeReader
 from swotvre_catalogs.reduce.cells import Cells
-from swotvre_catalogs.reduce.decoding import CorruptChunkError, Scratch, VariableDecoder
+from swotvre_catalogs.reduce.decoding import CorruptChunkError, VariableDecoder
 from swotvre_catalogs.reduce.fetching import IN_FLIGHT, FileRequest, fetch, read_ahead
 from swotvre_catalogs.reduce.geometry import LATITUDE, LONGITUDE, PassGeometry
 from swotvre_catalogs.reduce.packing import Packing
@@ -56,8 +56,9 @@ def carry_out(plan: Plan, results: Results, *, threads: int | None = None) -> No
     stop = threading.Event()
     work = _Work(plan, results, stop)
     pool = ThreadPoolExecutor(count, thread_name_prefix="reduce")
+    ahead = ThreadPoolExecutor(1, thread_name_prefix="reduce-ahead")
     try:
-        work.prepare(pool)
+        work.prepare(pool, ahead)
         futures = [pool.submit(work.run, share) for share in _shares(plan, count)]
         wait(futures, return_when=FIRST_EXCEPTION)
         stop.set()
@@ -66,6 +67,7 @@ def carry_out(plan: Plan, results: Results, *, threads: int | None = None) -> No
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+        ahead.shutdown(wait=True, cancel_futures=True)
 
 
 def _shares(plan: Plan, count: int) -> list[Iterator[int]]:
@@ -102,17 +104,16 @@ class _Work:
         self.decoder = functools.cache(self._decoder)
         self.tests = functools.cache(self._tests)
 
-    def prepare(self, pool: ThreadPoolExecutor) -> None:
+    def prepare(self, pool: ThreadPoolExecutor, ahead: ThreadPoolExecutor) -> None:
         """Find the pixels of a small box before its files are read."""
         reader = self.plan.reader
         if isinstance(reader, LocalRangeReader):
-            with ThreadPoolExecutor(1, thread_name_prefix="reduce") as ahead:
-                if self.geometry.is_small:
-                    ahead.submit(self._read_ahead, reader)
-                self.geometry.prepare(pool)
+            # Nobody waits: the thread that has no position left to read begins with the files.
+            if self.geometry.prepare(pool):
+                ahead.submit(self._read_ahead, reader)
         else:
             with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="reduce") as wide:
-                self.geometry.prepare(wide)
+                wait(self.geometry.prepare(wide))
 
     def _read_ahead(self, reader: LocalRangeReader) -> None:
         # The disk works while positions are inflated. Variables in many chunks wait until it is known which are needed.
@@ -157,7 +158,7 @@ class _Thread:
 
     def __init__(self, work: _Work) -> None:
         self.work, self.plan = work, work.plan
-        self.scratch = Scratch()
+        self.scratch = work.geometry.scratch
         self.active: dict[Packing, Cells] = {}
         self.spare: list[Cells] = []
 

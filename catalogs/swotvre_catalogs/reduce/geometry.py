@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy
@@ -39,17 +39,27 @@ class PassGeometry:
         self._found: dict[int, _Inside] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._of_thread = threading.local()
+
+    @property
+    def scratch(self) -> Scratch:
+        """The buffers of the thread that asks: new memory for each file would cost half as much as inflating it."""
+        if not hasattr(self._of_thread, "scratch"):
+            self._of_thread.scratch = Scratch()
+        scratch: Scratch = self._of_thread.scratch
+        return scratch
 
     @property
     def is_small(self) -> bool:
         """Tell whether the box lies in few passes."""
         return self._plan.box is not None and len(self._plan.windows) <= PASSES_AT_ONCE
 
-    def prepare(self, pool: ThreadPoolExecutor) -> None:
-        """Read the positions of a few passes at once: over a network one after the other takes long."""
-        if self.is_small:
-            for future in [pool.submit(self._inside, number) for number in self._plan.windows]:
-                future.result()
+    def prepare(self, pool: ThreadPoolExecutor) -> list[Future[Any]]:
+        """Have the positions of a few passes read at once: over a network one after the other takes long.
+
+        What fails is not remembered: who asks for that pass tries again, and is told.
+        """
+        return [pool.submit(self._inside, number) for number in self._plan.windows] if self.is_small else []
 
     def window(self, pass_index: int) -> tuple[int, int]:
         """Return the lines of a pass that count: first, and last without it; equal if none does."""
@@ -98,7 +108,7 @@ class PassGeometry:
         plan = self._plan
         row = plan.geometry[pass_index]
         layout = plan.layouts[plan.files.layout[row]]
-        scratch = Scratch()
+        scratch = self.scratch
         found = []
         for name in (LONGITUDE, LATITUDE):
             decoder = VariableDecoder(layout.variables[name])

@@ -198,10 +198,10 @@ def select_files(
     """Return the columns of some rows of a chunk table; ``group`` is the index of the group of each."""
     maps = {new: table.line_map(int(row)) for new, row in enumerate(rows) if table.first_line[row] == NOT_CONTIGUOUS}
     return Files(
-        [table.path[row] for row in rows],
+        table.texts("path", rows),
         table.size_bytes[rows],
         table.modified_ns[rows],
-        [table.etag[row] for row in rows],
+        table.texts("etag", rows),
         table.signature[rows],
         group,
         table.pass_index[rows].astype("int64"),

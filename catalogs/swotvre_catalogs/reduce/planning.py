@@ -74,7 +74,8 @@ def plan_request(entry: Entry, table: ChunkTable, request: Request, grouping: Gr
         chosen &= numpy.isin(table.pass_index, passes)
     rows = numpy.flatnonzero(chosen)
     located = request.box is not None or on_grid
-    read = numpy.unique(numpy.concatenate([rows, table.geometry_row[passes]])) if located else rows
+    sources = table.geometry_rows(passes) if located else numpy.zeros(0, "int32")
+    read = numpy.unique(numpy.concatenate([rows, sources]))
     layouts = [table.layouts[number] for number in numpy.unique(table.signature[rows])]
     shape = _columns(layouts, request.variable)
     _check_flags(layouts, names)
@@ -98,7 +99,7 @@ def plan_request(entry: Entry, table: ChunkTable, request: Request, grouping: Gr
         (),
         request.box,
         {number: windows[int(index)] for number, index in enumerate(passes) if windows},
-        {number: place[int(table.geometry_row[index])] for number, index in enumerate(passes) if located},
+        {number: place[int(source)] for number, source in enumerate(sources)},
         request.skip_damaged,
     )
     reason = _reason(request, layouts, names, located)
