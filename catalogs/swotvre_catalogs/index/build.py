@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
-from swotvre_catalogs.cube.indexer import IndexedFile
+from swotvre_catalogs.cube.indexer import PackedFile
 from swotvre_catalogs.datalake import StoredFile
 from swotvre_catalogs.granules import Granule, parse_granule
 from swotvre_catalogs.index.listing import list_files
@@ -86,7 +86,14 @@ def _build(
     done = len(files) - len(new)
     as_before = set(new)
     like = next((f for f in reversed(files) if f not in as_before and known[f[:4]].status in ("ok", DUPLICATE)), None)
+    shared = {footprint: footprint for footprint in footprints.values() if footprint is not None}
     for found in inspect_all(inspector, new, jobs, like):
+        # The cycles of a pass have one footprint, also when they come from other processes.
+        found.records[:] = [
+            record if record.geometry is None
+            else replace(record, geometry=shared.setdefault(record.geometry, record.geometry))
+            for record in found.records
+        ]  # fmt: skip
         known.update((record.identity, record) for record in found.records)
         unfinished.add(found)
         done += len(found.records)
@@ -143,11 +150,12 @@ def _is_new(known: FileRecord | None, checksums: bool) -> bool:
 
 def _keep_scans(scans: Scans, unfinished: Unfinished, listed: Sequence[tuple[ListedFile, Granule]]) -> None:
     cycle = {file.path: granule.values["cycle_number"] for file, granule in listed} if unfinished.scanned else {}
-    by_cycle: dict[int, list[IndexedFile]] = {}
+    by_cycle: dict[int, list[PackedFile]] = {}
     for one in unfinished.scanned:
         if one.path in cycle:  # else it was removed since an ended build found it
             by_cycle.setdefault(cycle[one.path], []).append(one)
-    scans.update(by_cycle, cycle)
+    # One cycle at a time is unpacked.
+    scans.update({number: (one.unpacked() for one in files) for number, files in by_cycle.items()}, cycle)
     if unfinished.bounds:
         scans.add_bounds(unfinished.bounds)
 

@@ -6,13 +6,15 @@ import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from types import ModuleType
 from typing import IO, Any, NamedTuple
 
 from swotvre_catalogs.cube.indexer import IndexedFile
@@ -192,14 +194,16 @@ def inspect_all(
     # A file can bring down the library that reads it, and its process with it.
     failed: list[ListedFile] = []
     with _pool(inspector, min(jobs, len(batches))) as pool:
-        waiting: dict[Future[Inspected], Sequence[ListedFile]] = {
-            pool.submit(_inspect_batch, batch): batch for batch in batches
-        }
-        for done in as_completed(waiting):
+        with _without_main():
+            waiting: dict[Future[Inspected], Sequence[ListedFile]] = {
+                pool.submit(_inspect_batch, batch): batch for batch in batches
+            }
+        for done in as_completed(list(waiting)):
+            batch = waiting.pop(done)  # what it found is not kept as well
             try:
                 yield done.result()
             except BrokenProcessPool:
-                failed.extend(waiting[done])
+                failed.extend(batch)
     yield from _inspect_singly(inspector, failed)
 
 
@@ -224,7 +228,9 @@ def _inspect_singly(inspector: Inspector, files: Sequence[ListedFile]) -> Iterat
             while waiting:
                 file = waiting.popleft()
                 try:
-                    yield pool.submit(_inspect_batch, [file]).result()
+                    with _without_main():
+                        found = pool.submit(_inspect_batch, [file])
+                    yield found.result()
                 except BrokenProcessPool:
                     reason = "reading it ends the process that reads it"
                     yield Inspected([FileRecord(*file[:4], "corrupt", reason, None, 0, None, None, "")], [], {})
@@ -235,6 +241,20 @@ def _pool(inspector: Inspector, jobs: int) -> ProcessPoolExecutor:
     # Not a fork of this process, which may have threads of a notebook, of S3 or of Dask.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(jobs, context, _start_worker, (inspector,))
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let the processes that begin here not import the user's script, which would run as a whole in each of them.
+
+    A worker needs nothing of it; Python would ask for ``if __name__ == "__main__":`` in it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 _of_this_worker: list[Inspector] = []

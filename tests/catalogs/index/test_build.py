@@ -256,3 +256,19 @@ def test_moved_datalake_keeps_its_index(entry: Entry, tmp_path: Path) -> None:
     build_index(entry)
     (tmp_path / "lake").rename(tmp_path / "moved")
     assert len(open_catalog(tmp_path / "moved")["l2_lr_ssh_basic"].index()) == 12
+
+
+def test_a_script_without_a_guard_builds_with_several_processes(tmp_path: Path, write: Write, reopen: Reopen) -> None:
+    """Python would run such a script again in each worker; every file would count as one that ends its reader."""
+    first = write(1, 1)
+    for number in range(2, 585):
+        os.link(first, first.with_name(first.name.replace("_001_001_", f"_001_{number:03d}_")))
+    script = tmp_path / "build.py"
+    script.write_text(
+        "from swotvre_catalogs import open_catalog\n"
+        "from swotvre_catalogs.index import build_index\n"
+        f"report = build_index(open_catalog({str(tmp_path / 'lake')!r})['l2_lr_ssh_basic'], jobs=2)\n"
+        "print(report.files, len(report.damaged))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "584 0\n"), done.stderr
