@@ -217,9 +217,7 @@ def _assets(records: Sequence[FileRecord], urls: Sequence[str]) -> Any:
 def _geometry_column(records: Sequence[FileRecord]) -> Any:
     # The footprints that differ, once: written out for each of 10,000 files they are 90 MB.
     number: dict[bytes, int] = {}
-    chosen = [
-        None if one.geometry is None else number.setdefault(one.geometry, len(number)) for one in records
-    ]
+    chosen = [None if one.geometry is None else number.setdefault(one.geometry, len(number)) for one in records]
     return pyarrow.DictionaryArray.from_arrays(
         pyarrow.array(chosen, pyarrow.int32()), pyarrow.array(list(number), pyarrow.binary())
     )
