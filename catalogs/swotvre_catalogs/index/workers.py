@@ -199,11 +199,11 @@ def inspect_all(
                 pool.submit(_inspect_batch, batch): batch for batch in batches
             }
         for done in as_completed(list(waiting)):
-            batch = waiting.pop(done)  # what it found is not kept as well
+            tried = waiting.pop(done)  # what it found is not kept as well
             try:
                 yield done.result()
             except BrokenProcessPool:
-                failed.extend(batch)
+                failed.extend(tried)
     yield from _inspect_singly(inspector, failed)
 
 
