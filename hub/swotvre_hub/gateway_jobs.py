@@ -263,7 +263,8 @@ class DaskJobs:
         if (history := engine.history_command(job.job_id)) is not None:
             with suppress(BatchError):
                 end = merge_ends(end, engine.parse_history(await runner.run(history), job.job_id))
-        words = BatchEnd(size, seen.status.host if seen.status else "", end, None, None, job.user_name).reason()
+        host = seen.status.host if seen.status else ""
+        words = BatchEnd(size, host, end, None, None, job.user_name, f"the Dask {job.role}").reason()
         if end.cause in {EndCause.ENDED, EndCause.NOT_STARTED}:
             said = (await self._files(job, "end", str(self.folder(job.user_name)))).get("log") or []
             if lines := [str(line).strip() for line in said][-TOLD_LINES:]:

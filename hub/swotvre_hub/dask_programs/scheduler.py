@@ -94,33 +94,35 @@ def serve_the_gateway_alone(certificate: str, key: str, authorities: str) -> Non
         AsyncHTTPClient.configure(None, defaults={"ssl_options": trusting})
 
 
-def free_ports(text: str, count: int) -> list[int]:
-    """Return ``count`` free ports of the range ``FIRST-LAST``; zeros, which stand for any, without one."""
-    if not text:
-        return [0] * count
+def hold_ports(text: str, count: int) -> list[socket.socket]:
+    """Return sockets that hold ``count`` free ports of the range ``FIRST-LAST`` until Dask listens at them.
+
+    Clusters that begin at the same moment on one node take different ones.
+    """
     first, _, last = text.partition("-")
-    found = []
+    held: list[socket.socket] = []
     for port in random.sample(range(int(first), int(last) + 1), int(last) + 1 - int(first)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
+        one = socket.socket()
+        try:
+            one.bind(("", port))
+        except OSError:
+            one.close()
+            continue
+        # Only now: it lets Dask take the port too, and nobody who asks for one that is free.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.append(one)
+        if len(held) == count:
+            return held
     sys.exit(f"dask scheduler: no {count} ports from {text} are free on {socket.gethostname()}")
 
 
-def with_ports(arguments: list[str]) -> list[str]:
-    """Return the program's arguments, the ports in them replaced by ones that nodes may listen on."""
-    scheduler, dashboard, api = free_ports(ORDER["ports"], 3)
-    ports = {"--port": f"{scheduler}", "--dashboard-address": f":{dashboard}", "--dg-api-address": f":{api}"}
+def with_ports(arguments: list[str], ports: list[int]) -> list[str]:
+    """Return the program's arguments with these ports: the scheduler's, the dashboard's and the API's."""
     done = list(arguments)
-    for option, port in ports.items():
+    for option, port in zip(("--port", "--dashboard-address", "--dg-api-address"), ports, strict=True):
         place = done.index(option) + 1
-        done[place] = f"{done[place].rpartition(':')[0]}{port}"
+        host = done[place].rpartition(":")[0]
+        done[place] = f"{port}" if option == "--port" else f"{host}:{port}"
     return done
 
 
@@ -131,6 +133,7 @@ if __name__ == "__main__":
         dask.config.set({f"{place}.ca-file": CERTIFICATE})
         dask.config.set({f"{place}.scheduler.key": KEY, f"{place}.scheduler.cert": CERTIFICATE})
     preload.GatewaySchedulerService = Service
-    # Dask's programs take the preloads' options from here.
-    sys.argv[1:] = with_ports(sys.argv[1:])
+    held = hold_ports(ORDER["ports"], 3) if ORDER["ports"] else []
+    # Dask's programs take the preloads' options from here. Zero stands for any port.
+    sys.argv[1:] = with_ports(sys.argv[1:], [one.getsockname()[1] for one in held] or [0, 0, 0])
     main(prog_name="dask scheduler")

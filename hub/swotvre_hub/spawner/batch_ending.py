@@ -38,6 +38,8 @@ class BatchEnd:
     stop_reason: str | None = None
     #: Account that it ran as.
     user_name: str = ""
+    #: What ran in the job.
+    program: str = "JupyterLab"
 
     def describe(self) -> str:
         """Return the end in words for the user, with what the session had and used."""
@@ -84,7 +86,7 @@ class BatchEnd:
         if self.own is not None and self.own.cause == "memory":
             return memory
         if self.own is not None and self.own.cause == "ended":
-            return describe_status(self.own.status)
+            return describe_status(self.own.status, self.program)
         if self.own is not None and self.own.cause == "walltime":
             return "its duration was over"
         if self.own is not None and self.own.cause == "stopped":
@@ -93,7 +95,8 @@ class BatchEnd:
         if status is None:
             return "it ended, and the scheduler does not say how"
         # A shell tells the signal that ended its program as 128 and its number.
-        return OWN_STATUSES.get(status) or describe_status(128 - status if 128 < status <= LAST_SIGNAL else status)
+        status_of_program = 128 - status if 128 < status <= LAST_SIGNAL else status
+        return OWN_STATUSES.get(status) or describe_status(status_of_program, self.program)
 
     def _kills(self) -> str:
         if self.job.cause is EndCause.MEMORY and not self._went_on():

@@ -61,17 +61,17 @@ def describe_memory_kills(end: SessionEnd, memory_gib: int) -> str:
     return f" In it, {what} had been killed for using more than {memory_gib} GiB of memory."
 
 
-def describe_status(status: int) -> str:
+def describe_status(status: int, program: str = "JupyterLab") -> str:
     """Return in words how a program that nobody stopped ended."""
     if status == 0:
-        return "JupyterLab was shut down"
+        return f"{program} was shut down"
     if status > 0:
-        return f"JupyterLab ended by itself with exit code {status}"
+        return f"{program} ended by itself with exit code {status}"
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
-    return f"JupyterLab was killed by {name}"
+    return f"{program} was killed by {name}"
 
 
 def read_end(path: Path) -> SessionEnd:
