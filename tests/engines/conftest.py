@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from chromium import browser, page  # noqa: F401 - fixtures
 from cluster import BatchCluster, ensure_accounts
+from dask_kernels import make_kernels
 from light_lab import make_light_lab
 from node_network import ClusterUnavailableError
 from openpbs_cluster import OpenPbsCluster, find_commands
@@ -68,6 +69,18 @@ def openpbs() -> Iterator[OpenPbsCluster]:
     cluster = OpenPbsCluster(commands)
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def dask_kernels(lab_everywhere: Path) -> Iterator[Path]:
+    """Return kernels with Dask that every account can run."""
+    source = os.environ.get("SWOTVRE_KERNEL_PYTHON")
+    if not source:
+        pytest.skip("SWOTVRE_KERNEL_PYTHON does not name the interpreter of a built kernel")
+    folder = Path(tempfile.mkdtemp(prefix="vre-kernels-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield make_kernels(folder, Path(source), lab_everywhere / "bin" / "python")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=["recorded PBS", "Slurm", "OpenPBS"])

@@ -26,7 +26,7 @@ def make_kernels(prefix: Path, source: Path, python: Path) -> Path:
         source: interpreter of a built kernel.
         python: an interpreter that every account can run.
     """
-    found = _packages(source, ("distributed", "dask-gateway"))
+    found = _packages(source, ("distributed", "dask-gateway", "bokeh", "ipykernel"))
     whole = prefix / f"{NAME}-{ACTIVE}"
     subprocess.run([str(python), "-m", "venv", "--without-pip", str(whole)], check=True)
     target = next((whole / "lib").glob("python3.*/site-packages"))

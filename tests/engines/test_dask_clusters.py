@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import sqlite3
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,23 +18,11 @@ import psutil
 import pytest
 from batch_hub import batch_hub
 from cluster import USERS, BatchCluster, ensure_accounts
-from dask_kernels import ACTIVE, BROKEN, EMPTY, OLDER, make_kernels
+from dask_kernels import ACTIVE, BROKEN, EMPTY, OLDER
 from dask_site import DaskSite, LocalMachine, site_settings
 
 ADA, BOB = USERS
 CAPS = {"user": {"cores": 5, "memory_gib": None}, "project": {"cores": None, "memory_gib": None}}
-
-
-@pytest.fixture(scope="session")
-def dask_kernels(lab_everywhere: Path) -> Iterator[Path]:
-    """Return kernels with Dask that every account can run."""
-    source = os.environ.get("SWOTVRE_KERNEL_PYTHON")
-    if not source:
-        pytest.skip("SWOTVRE_KERNEL_PYTHON does not name the interpreter of a built kernel")
-    folder = Path(tempfile.mkdtemp(prefix="vre-kernels-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield make_kernels(folder, Path(source), lab_everywhere / "bin" / "python")
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=["this machine", "recorded PBS", "Slurm", "OpenPBS"])
