@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from batch_hub import TOKEN, batch_hub
+from batch_hub import PASSWORD, TOKEN, batch_hub
 from cluster import USERS, BatchCluster
 from dask_kernels import ACTIVE, NAME
 from dask_site import PREFIX, DaskSite, site_settings
+from playwright.sync_api import Page, expect
 
 ADA, BOB = USERS
 KERNELS = Path(__file__).parents[2] / "kernels"
@@ -46,7 +48,9 @@ def site(cluster: BatchCluster, lab_everywhere: Path, dask_kernels: Path) -> Ite
         hub.wait(lambda: not cluster.live_jobs(), "the jobs of the cluster to end", 120)
 
 
-def test_a_notebook_of_a_session_has_a_cluster_in_one_line_and_its_dashboard(site: DaskSite) -> None:
+def test_a_notebook_of_a_session_has_a_cluster_in_one_line_and_its_dashboard(
+    site: DaskSite, page: Page, tmp_path: Path
+) -> None:
     from run_in_session import SessionKernel
 
     with closing(SessionKernel(f"{site.hub.url}user/{ADA}/", TOKEN, NAME)) as kernel:
@@ -64,11 +68,25 @@ def test_a_notebook_of_a_session_has_a_cluster_in_one_line_and_its_dashboard(sit
         link = f"{site.hub.url.rstrip('/')}{answer['link']}"
         assert _look(site, link, ADA) == (200, True)
         assert _look(site, link, BOB)[0] in {403, 404}
+        _log_in(page, site)
+        page.goto(link)
+        # The plots come by the WebSocket, through the hub and, over TLS, from the node.
+        expect(page.locator("body")).to_contain_text("Data Transfer")
+        expect(page.locator("canvas").first).to_be_visible()
+        page.screenshot(path=Path(os.environ.get("SWOTVRE_PICTURES_OF_TESTS", tmp_path)) / "dashboard.png")
         assert kernel.run("cluster.close()") == []
+
+
+def _log_in(page: Page, site: DaskSite) -> None:
+    page.goto(f"{site.hub.url}hub/login")
+    page.get_by_label("User name").fill(ADA)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.locator("[type=submit]").click()
+    page.wait_for_url(lambda url: "/hub/login" not in url)
 
 
 def _look(site: DaskSite, link: str, user: str) -> tuple[int, bool]:
     """Return the status of a page for the token of a user, and whether it is Dask's."""
     token = site.environment(user)["JUPYTERHUB_API_TOKEN"]
     answer = httpx.get(link, headers={"Authorization": f"token {token}"}, follow_redirects=False, timeout=30)
-    return answer.status_code, "Dask: Status" in answer.text
+    return answer.status_code, "Dask Diagnostic UI" in answer.text

@@ -127,6 +127,7 @@ class ChunkTable:
         self.layouts: list[FileLayout] = []
         self._known: dict[str, int] = {}
         self.left_out: list[LeftOutFile] = []
+        self._candidates: dict[Box, list[tuple[int, slice]]] = {}
         self._tables = [self._open(number, written) for number, written in self._written.items()]
         self._load()
 
@@ -268,10 +269,14 @@ class ChunkTable:
 
     def candidates(self, box: Box) -> list[tuple[int, slice]]:
         """Return the passes that may cross a box, and where: index of the pass, lines; runs of whole blocks."""
-        return [
-            (number, slice(first * BLOCK_LINES, min(last * BLOCK_LINES, self.num_lines)))
-            for number, first, last in meeting_blocks(self.block_bounds, box)
-        ]
+        if box not in self._candidates:
+            found = meeting_blocks(self.block_bounds, box)
+            ends = [(number, first * BLOCK_LINES, last * BLOCK_LINES) for number, first, last in found]
+            # Of the last box alone: a request asks more than once.
+            self._candidates = {
+                box: [(number, slice(first, min(last, self.num_lines))) for number, first, last in ends]
+            }
+        return self._candidates[box]
 
     def rows(self, cycle_number: int) -> list[FileRow]:
         """Return the files of one cycle as objects, for the builder."""

@@ -16,6 +16,8 @@ from trial import Job, Measurement, run
 
 #: Files of the smaller works: 28 passes of 18 cycles.
 SMALL_PASSES = 28
+#: Rounds of what is over in a moment.
+ROUNDS = 5
 TOLERANCE = 1e-12
 
 
@@ -78,11 +80,17 @@ class Bench:
             return self.zcollection_python
         return sys.executable
 
-    def measure(self, work: str, lake: Lake, job: Job | None = None, *, again: bool = False) -> Measurement:
-        """Measure a work with its files evicted from the page cache; a baseline is measured once."""
+    def measure(
+        self, work: str, lake: Lake, job: Job | None = None, *, again: bool = False, rounds: int = 1
+    ) -> Measurement:
+        """Measure a work with its files evicted from the page cache; a baseline is measured once.
+
+        Of several rounds the one in the middle counts: what is over in a moment is at the mercy of that moment.
+        """
         name = f"{work}-{lake.folder.name}"
         if name not in self._measured or again:
-            self._measured[name] = run(work, job or lake.job, self._out, lake.paths())
+            done = [run(work, job or lake.job, self._out, lake.paths()) for _ in range(rounds)]
+            self._measured[name] = sorted(done, key=lambda one: one.seconds)[rounds // 2]
         return self._measured[name]
 
     def floor_seconds(self, lake: Lake) -> float:
@@ -190,13 +198,13 @@ def series(bench: Bench) -> None:
     lake = bench.small()
     baseline = bench.measure("baselines.regional_series", lake)
     bench.tell_measured("series of 2x2 degrees", "open_mfdataset", baseline)
-    measured = bench.measure("fast.regional_series", lake)
+    measured = bench.measure("fast.regional_series", lake, rounds=ROUNDS)
     require_same(baseline, measured)
     ratio = baseline.seconds / measured.seconds
     bench.tell_measured("series of 2x2 degrees", "swotvre_catalogs", measured, ratio=ratio, goal="300x",
                         met=ratio >= 300)  # fmt: skip
     if len(bench.passes) > SMALL_PASSES:
-        measured = bench.measure("fast.regional_series", bench.full())
+        measured = bench.measure("fast.regional_series", bench.full(), rounds=ROUNDS)
         bench.tell_measured("series of 2x2 degrees", "swotvre_catalogs", measured, goal="0.3 s",
                             met=measured.seconds <= 0.3)  # fmt: skip
 
@@ -208,7 +216,7 @@ def opening(bench: Bench) -> None:
                     load_average=measured_baseline.load_average))  # fmt: skip
     small, full = bench.small(), bench.full()
     for lake in (small, full) if small is not full else (full,):
-        measured = bench.measure("fast.open_cube", lake)
+        measured = bench.measure("fast.open_cube", lake, rounds=ROUNDS)
         ratio = baseline / measured.seconds if lake is full else None
         bench.tell_measured("opening", "cube()", measured, ratio=ratio, goal="0.2 s", met=measured.seconds <= 0.2)
 
