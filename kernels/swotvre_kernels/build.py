@@ -36,7 +36,7 @@ from swotvre_kernels.install import (
 from swotvre_kernels.interpreter import Interpreter, find_interpreter, find_uv
 from swotvre_kernels.kernelspec import write_kernelspecs
 from swotvre_kernels.lock import check_lock
-from swotvre_kernels.models import LOCK_FILE, EnvironmentDefinition, Manifest, read_definition
+from swotvre_kernels.models import BUILD_LOCK_FILE, LOCK_FILE, EnvironmentDefinition, Manifest, read_definition
 from swotvre_kernels.prefix import (
     LOG_FOLDER,
     Progress,
@@ -202,7 +202,7 @@ def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seco
     with _measured(seconds, "install and compile"):
         install = _install_lock(plan, environment, log, hold, progress)
     with _measured(seconds, "digest"):
-        files = _digest_installed(environment, install, progress)
+        files = _digest_installed(environment, install, plan.definition.unwanted_modules, progress)
     if plan.project:
         progress(f"Installing swot-vre {plan.project.version}", 0.60)
         with _measured(seconds, "project"):
@@ -224,8 +224,13 @@ def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress
 
     def install(*options: str) -> None:
         command = [find_uv(), "pip", "install", "--python", str(environment_python(environment)), "--require-hashes"]
+        if plan.definition.build_requirements:
+            command += ["--build-constraints", str(plan.folder / BUILD_LOCK_FILE)]
         what = "the lock cannot be installed"
         run_logged([*command, *options, "-r", str(lock)], log, hold=hold, what=what, tick=show)
+        for module in plan.definition.unwanted_modules:
+            for folder in (environment / "lib").glob(f"python3.*/site-packages/{module}"):
+                shutil.rmtree(folder)
 
     if twin is None:
         install("--compile-bytecode")
@@ -239,14 +244,20 @@ def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress
     return install
 
 
-def _digest_installed(environment: Path, install: Callable[..., None], progress: Progress) -> Files:
+def _digest_installed(
+    environment: Path, install: Callable[..., None], unwanted: tuple[str, ...], progress: Progress
+) -> Files:
     """Return the files of ``environment``; a package with others than its RECORD says is first installed anew.
 
     Files are links into uv's cache: whoever edits one in a kernel edits it in the cache, and in the next kernel too.
     """
     progress("Checking the installed files", 0.60)
     files = digest_files(environment)
-    damaged = unlike_records(environment, files)
+    damaged = {
+        path: package
+        for path, package in unlike_records(environment, files).items()
+        if not any(f"/site-packages/{module}/" in path for module in unwanted)
+    }
     if damaged:
         names = sorted({package.rpartition(" ")[0] for package in damaged.values()})
         progress(f"Installing anew, past uv's cache: {', '.join(names)}", 0.60)

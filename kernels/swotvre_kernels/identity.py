@@ -7,7 +7,7 @@ import platform
 
 from swotvre_kernels.definitions import KernelSource
 from swotvre_kernels.interpreter import Interpreter
-from swotvre_kernels.models import DEFINITION_FILE, GUEST_FILE, LOCK_FILE
+from swotvre_kernels.models import BUILD_LOCK_FILE, DEFINITION_FILE, GUEST_FILE, LOCK_FILE
 from swotvre_kernels.project import Project
 
 #: What the builder itself adds to an environment; raised when that changes, so that kernels are built anew.
@@ -24,7 +24,10 @@ def build_identity(kernels: tuple[KernelSource, ...], interpreter: Interpreter, 
     """
     digest = hashlib.sha256()
     for number, kernel in enumerate(kernels):
-        for name in [*([GUEST_FILE] if number else [DEFINITION_FILE, LOCK_FILE]), *kernel.files]:
+        own = [GUEST_FILE] if number else [DEFINITION_FILE, LOCK_FILE]
+        if not number and (kernel.folder / BUILD_LOCK_FILE).is_file():
+            own.append(BUILD_LOCK_FILE)
+        for name in [*own, *kernel.files]:
             digest.update(name.encode() + b"\0" + hashlib.sha256((kernel.folder / name).read_bytes()).digest())
     facts = (interpreter.version, str(interpreter.path), platform.machine(), project.digest if project else "", BUILDER)
     for fact in facts:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from swotvre_kernels.errors import LockError
 from swotvre_kernels.interpreter import find_uv
-from swotvre_kernels.models import DEFINITION_FILE, LOCK_FILE, EnvironmentDefinition
+from swotvre_kernels.models import BUILD_LOCK_FILE, DEFINITION_FILE, LOCK_FILE, EnvironmentDefinition
 
 _PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]+?))?\s*\\?$"
@@ -113,21 +113,34 @@ def write_lock(
 ) -> list[Pin]:
     """Resolve ``requirements`` with uv and write the universal, hashed lock of ``folder``; return its pins.
 
-    Versions of the present lock are kept where they still fit, unless ``upgrade``.
+    Beside it, the lock of what builds packages that come as source. Versions of the present lock are kept where they
+    still fit, unless ``upgrade``.
 
     Raises:
         LockError: the requirements cannot be resolved, or the lock cannot be written.
     """
-    path = folder / LOCK_FILE
+    if definition.build_requirements:
+        _write_one(folder / BUILD_LOCK_FILE, definition, definition.build_requirements, upgrade)
+        # What a package needs is asked of the package, which is built for it.
+        options = ("--build-constraints", str((folder / BUILD_LOCK_FILE).absolute()))
+        return _write_one(folder / LOCK_FILE, definition, requirements, upgrade, *options)
+    (folder / BUILD_LOCK_FILE).unlink(missing_ok=True)
+    return _write_one(folder / LOCK_FILE, definition, requirements, upgrade)
+
+
+def _write_one(
+    path: Path, definition: EnvironmentDefinition, requirements: tuple[str, ...], upgrade: bool, *options: str
+) -> list[Pin]:
     with tempfile.TemporaryDirectory() as scratch:
         # Relative names, so that the comments of the lock name no folder of this machine.
-        asked, lock = Path(scratch) / f"{definition.name}.in", Path(scratch) / LOCK_FILE
+        asked, lock = Path(scratch) / f"{definition.name}.in", Path(scratch) / path.name
         asked.write_text("\n".join(requirements) + "\n", encoding="utf-8")
         if path.is_file() and not upgrade:
             lock.write_bytes(path.read_bytes())
         command = [find_uv(), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
         command += ["--python-version", definition.python, "--no-emit-index-url", "--no-emit-find-links"]
         command += ["--custom-compile-command", f"swot-vre kernels lock {definition.name}", asked.name, "-o", lock.name]
+        command += options
         answer = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
         if answer.returncode != 0:
             raise LockError(f"uv cannot resolve the requirements of {definition.name}:\n{answer.stderr.strip()}")

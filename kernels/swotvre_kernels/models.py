@@ -17,6 +17,8 @@ DEFINITION_FILE = "environment.toml"
 #: Describes a kernel that stands in the environment of another one.
 GUEST_FILE = "kernel.toml"
 LOCK_FILE = "requirements.lock"
+#: The lock of what builds the packages that come as source.
+BUILD_LOCK_FILE = "build.lock"
 MANIFEST_FILE = "swot-vre-kernel.json"
 
 #: A name that Jupyter accepts for a kernelspec and that cannot leave its folder.
@@ -78,6 +80,10 @@ class EnvironmentDefinition(KernelDefinition, frozen=True, extra="forbid"):
     space_gib: Annotated[float, Field(gt=0)]
     #: Extra of the project whose requirements belong to the environment; without it the project is not installed.
     project_extra: str | None = None
+    #: What builds those packages of the lock that come as source, for example ``setuptools``; locked beside it.
+    build_requirements: tuple[str, ...] = ()
+    #: Top-level modules that packages of the lock bring by mistake and that are not theirs, for example ``tests``.
+    unwanted_modules: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
 
 
 class Manifest(BaseModel, frozen=True, extra="ignore"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
 from swotvre_kernels.build import KernelBuild, build_kernel
+from swotvre_kernels.drift import find_drift
 from swotvre_kernels.errors import (
     InstallError,
     InterpreterError,
@@ -19,7 +21,8 @@ from swotvre_kernels.errors import (
     VerificationError,
 )
 from swotvre_kernels.install import active_environment
-from swotvre_kernels.models import LOCK_FILE
+from swotvre_kernels.lock import write_lock
+from swotvre_kernels.models import LOCK_FILE, read_definition
 
 Built = tuple[Path, KernelBuild]
 Change = Callable[[str, str], None]
@@ -180,3 +183,35 @@ def test_python_that_is_nowhere_is_told(prefix: Path, environments: Path, change
 def test_unknown_kernel_is_refused(prefix: Path, tiny_source: Path) -> None:
     with pytest.raises(UnknownKernelError, match="unknown kernel 'big'; expected one of: tiny"):
         build_kernel("big", prefix, environments=tiny_source)
+
+
+def test_package_that_comes_as_source_is_built_by_the_lock_without_what_is_not_its_own(
+    prefix: Path, environments: Path, change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, offered = tmp_path / "vre_as_source-1.0", tmp_path / "offered"
+    for module in ("vre_as_source", "tests"):
+        (source / module).mkdir(parents=True)
+        (source / module / "__init__.py").write_text("import setuptools\n" if module == "tests" else "BUILT = True\n")
+    (source / "setup.py").write_text(
+        "import setuptools\nassert setuptools.__version__ == '80.9.0', setuptools.__version__\n"
+        "setuptools.setup(name='vre_as_source', version='1.0', packages=['vre_as_source', 'tests'])\n"
+    )
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: vre_as_source\nVersion: 1.0\n")
+    offered.mkdir()
+    with tarfile.open(offered / "vre_as_source-1.0.tar.gz", "w:gz") as archive:
+        archive.add(source, source.name)
+    monkeypatch.setenv("UV_FIND_LINKS", str(offered))
+    change('requirements = ["ipykernel"]', 'requirements = ["ipykernel", "vre_as_source"]')
+    change(
+        "space_gib = 0.2", 'space_gib = 0.2\nbuild_requirements = ["setuptools==80.9.0"]\nunwanted_modules = ["tests"]'
+    )
+    change('imports = ["ipykernel"', 'imports = ["vre_as_source", "ipykernel"')
+    folder = environments / "tiny"
+    definition = read_definition(folder)
+    write_lock(folder, definition, definition.requirements)
+    built = build_kernel("tiny", prefix, environments=environments)
+    site = next((built.path / "lib").glob("python3.*/site-packages"))
+    assert (site / "vre_as_source" / "__init__.py").is_file()
+    assert not (site / "tests").exists()
+    assert find_drift(built.path, built.manifest) == []
+    assert build_kernel("tiny", prefix, environments=environments).reused
