@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from batch_hub import BatchHub
 from cluster import HUB_ACCOUNT, USERS, BatchCluster
+from dask_site import DaskSite, site_settings
 
 from swotvre_hub.cli.session_environment import everybody_can_reach
 from swotvre_hub.cli.sudoers import render_rules
@@ -46,18 +47,19 @@ def hub_python(lab_everywhere: Path, checkout: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def hub(cluster: BatchCluster, lab_everywhere: Path, hub_python: Path) -> Iterator[BatchHub]:
+def site(cluster: BatchCluster, lab_everywhere: Path, hub_python: Path, dask_kernels: Path) -> Iterator[DaskSite]:
     if cluster.title.startswith("Slurm") and not Path("/usr/bin/sudo").exists():
         pytest.skip("sudo is not installed")
     folder = Path(tempfile.mkdtemp(prefix="vre-hub-", dir="/tmp"))
     folder.chmod(0o755)
-    hub = BatchHub(cluster, folder, lab_everywhere, account=HUB_ACCOUNT, python=hub_python)
+    settings, port = site_settings(dask_kernels)
+    hub = BatchHub(cluster, folder, lab_everywhere, account=HUB_ACCOUNT, python=hub_python, settings=settings)
     rules = render_rules(load_settings(folder / "vre.yaml"), HUB_ACCOUNT, USERS[0])
     RULES.write_text(rules + "\n", encoding="utf-8")
     RULES.chmod(0o440)
     subprocess.run(["visudo", "-cf", str(RULES)], check=True, stdout=subprocess.DEVNULL)
     try:
-        yield hub.start()
+        yield DaskSite(hub.start(), dask_kernels, port)
     finally:
         hub.close()
         RULES.unlink()
@@ -65,8 +67,9 @@ def hub(cluster: BatchCluster, lab_everywhere: Path, hub_python: Path) -> Iterat
 
 
 def test_a_hub_without_root_rights_runs_sessions_of_its_users_and_of_nobody_else(
-    hub: BatchHub, cluster: BatchCluster
+    site: DaskSite, cluster: BatchCluster
 ) -> None:
+    hub = site.hub
     hub.start_session(USERS[0])
     job = hub.job(USERS[0])
     assert hub.answers(USERS[0])
@@ -78,4 +81,23 @@ def test_a_hub_without_root_rights_runs_sessions_of_its_users_and_of_nobody_else
     answer = hub.request(USERS[1])  # no rule lets the hub act for this account
     assert answer.status_code == 503
     assert "may not start sessions in your name" in answer.json()["message"]
+    assert not cluster.live_jobs()
+
+
+CLUSTER = """
+cluster = gateway.new_cluster(workers=1)
+client = cluster.get_client()
+client.wait_for_workers(1)
+who = set(client.run(lambda: __import__("pwd").getpwuid(os.getuid()).pw_name).values())
+cluster.shutdown()
+print(json.dumps(sorted(who)))
+"""
+REFUSED = "print(json.dumps(refusal(lambda: gateway.new_cluster(workers=1))))"
+
+
+def test_it_runs_dask_clusters_of_its_users_and_of_nobody_else(site: DaskSite, cluster: BatchCluster) -> None:
+    site.wait_for_gateway()
+    assert site.run(USERS[0], CLUSTER) == [USERS[0]]
+    site.hub.wait(lambda: not cluster.live_jobs(), "the jobs of the cluster to be gone", 60)
+    assert "in your name" in site.run(USERS[1], REFUSED)
     assert not cluster.live_jobs()
