@@ -37,14 +37,21 @@ def hub(shared_hub: BatchHub) -> Iterator[BatchHub]:
     shared_hub.end_all_sessions()
 
 
+def processes_of_session(session_id: str) -> list[psutil.Process]:
+    """Return the processes of a session, as root sees them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SWOTVRE_SESSION_ID") == session_id:
+                found.append(process)
+    return found
+
+
 def environment_of_session(job: dict[str, Any]) -> dict[str, str]:
     """Return the environment of a session's server, as its owner (or root) sees it."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("SWOTVRE_SESSION_ID") == job["session_id"]:
-                return process.environ()
-        except psutil.Error:
-            continue
+    for process in processes_of_session(job["session_id"]):
+        with suppress(psutil.Error):
+            return process.environ()
     raise AssertionError(f"no process of session {job['session_id']}")
 
 
@@ -341,6 +348,16 @@ def test_who_cancelled_a_session_through_the_scheduler_is_told(hub: BatchHub, cl
     subprocess.run(["/usr/sbin/runuser", "-u", ADA, "--", str(cluster.commands / command[0]), command[1]], check=True)
     hub.wait(lambda: not hub.server(ADA), "the hub to notice", 60)
     assert "cancel" in hub.last_end(ADA)
+
+
+def test_nothing_of_a_session_that_was_stopped_is_left_on_its_node(hub: BatchHub) -> None:
+    hub.start_session(ADA)
+    httpx.post(f"{hub.url}user/{ADA}/api/kernels", headers=dict(hub.api.headers), timeout=60).raise_for_status()
+    session = hub.job(ADA)["session_id"]
+    # JupyterLab, the supervisor above it, and the kernel.
+    assert len(processes_of_session(session)) >= 3
+    hub.stop_session(ADA)
+    hub.wait(lambda: not processes_of_session(session), "its processes to end", 20)
 
 
 def test_a_lost_node_is_told(hub: BatchHub, cluster: BatchCluster) -> None:

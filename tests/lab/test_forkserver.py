@@ -95,6 +95,18 @@ def test_a_session_has_the_environment_and_cores_of_its_order_and_nothing_else(
     assert Path(order["log"]).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_session_of_a_batch_system_stays_in_the_session_of_its_job(order: dict[str, Any]) -> None:
+    # By that PBS knows which processes end with a job.
+    program = f"""
+import os
+from swotvre_lab.order import SessionOrder
+from swotvre_lab.supervisor import supervise
+supervise(SessionOrder(**{order | {"log": ""}}), lambda: print(os.getsid(0)))
+"""
+    command = [sys.executable, "-c", program]
+    assert int(subprocess.run(command, capture_output=True, check=True, timeout=20).stdout) == os.getsid(0)
+
+
 def test_a_session_ends_at_its_walltime_even_when_it_ignores_sigterm(
     order: dict[str, Any], supervise: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

@@ -74,11 +74,11 @@ def prepare_process(order: SessionOrder) -> None:
         with suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    with suppress(PermissionError):  # a group leader already
-        os.setsid()
     os.umask(0o077)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if order.log:  # otherwise the batch system has opened one already
+    if order.log:  # otherwise a batch system has opened one, and knows by the session id what to end with the job
+        with suppress(PermissionError):  # a group leader already
+            os.setsid()
         log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
