@@ -73,6 +73,12 @@ def kernel_python() -> Path:
     return Path(done.stdout.strip())
 
 
+def zcollection_python() -> dict[str, str]:
+    """Return the variable that names an interpreter with zcollection; empty until the tests of the kernels built it."""
+    found = sorted((STATE / "kernels-under-test").glob("swot-zcollection-*/bin/python"))
+    return {"SWOTVRE_ZCOLLECTION_PYTHON": str(found[-1])} if found else {}
+
+
 def see_kernel_packages(kernel: Path) -> Path:
     """Show the checkout's catalogs and the kernel's packages to the kernel's tests; return their interpreter."""
     python = STATE / "env" / "kernel-test" / "bin" / "python"
@@ -106,8 +112,11 @@ def run_tests(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor() as rows:
         folder = Path(name)
 
+        def run(suite: Suite, *, second: bool = False) -> int:
+            return suite.run(folder, {**environment, **zcollection_python()}, arguments, second=second)
+
         def run_row(*suites: Suite) -> list[int]:
-            return [suite.run(folder, environment, arguments) for suite in suites]
+            return [run(suite) for suite in suites]
 
         # Most of a batch test is waiting: the others run beside it.
         for codes_of_row in [rows.submit(run_row, batch), rows.submit(run_row, others, catalogs)]:
@@ -115,7 +124,7 @@ def run_tests(arguments: list[str]) -> int:
         suites = (batch, others, catalogs)
         if 0 < sum(len(suite.faults(folder)) for suite in suites) <= MOST_SECOND_TRIES:
             codes = [
-                suite.run(folder, environment, arguments, second=True) if suite.faults(folder) else code
+                run(suite, second=True) if suite.faults(folder) else code
                 for suite, code in zip(suites, codes, strict=True)
             ]
         for suite in suites:

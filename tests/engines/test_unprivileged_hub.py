@@ -23,7 +23,7 @@ from swotvre_hub.settings import load_settings
 RULES = Path("/etc/sudoers.d/zz-swot-vre-tests")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub_python(lab_everywhere: Path, checkout: Path) -> Iterator[Path]:
     """Return an interpreter with the hub's packages that the hub's account can run."""
     if everybody_can_reach(Path(sys.executable).resolve()) and everybody_can_reach(checkout):
@@ -46,7 +46,7 @@ def hub_python(lab_everywhere: Path, checkout: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(cluster: BatchCluster, lab_everywhere: Path, hub_python: Path, dask_kernels: Path) -> Iterator[DaskSite]:
     if cluster.title.startswith("Slurm") and not Path("/usr/bin/sudo").exists():
         pytest.skip("sudo is not installed")
