@@ -122,7 +122,8 @@ def run_tests(arguments: list[str]) -> int:
         for codes_of_row in [rows.submit(run_row, batch), rows.submit(run_row, others, catalogs)]:
             codes += codes_of_row.result()
         suites = (batch, others, catalogs)
-        if 0 < sum(len(suite.faults(folder)) for suite in suites) <= MOST_SECOND_TRIES:
+        faults = sum(len(suite.faults(folder)) for suite in suites)
+        if all(suite.has_ended(folder) for suite in suites) and 0 < faults <= MOST_SECOND_TRIES:
             codes = [
                 run(suite, second=True) if suite.faults(folder) else code
                 for suite, code in zip(suites, codes, strict=True)

@@ -81,12 +81,17 @@ class Suite:
         return folder / f"{self.paths[0].replace('/', '-')}{'-second' if second else ''}.xml"
 
     def faults(self, folder: Path) -> set[str]:
-        """Return what its tests failed of: many may fail of one fixture, which is one fault."""
-        report = self.report(folder)
-        if not report.exists():
-            return {f"{self.title} did not come to an end"}
-        found = [(case.get("classname"), _fault(case)) for case in _cases(report)]
-        return {f"{place}: {fault.get('message')}" for place, fault in found if fault is not None}
+        """Return what its tests failed of: each failure is a fault; the errors of one fixture in many tests are one."""
+        failed = {_name(case) for case in self._cases(folder) if case.find("failure") is not None}
+        errors = [(case.get("classname"), case.find("error")) for case in self._cases(folder)]
+        return failed | {f"{place}: {error.get('message')}" for place, error in errors if error is not None}
+
+    def has_ended(self, folder: Path) -> bool:
+        """Tell whether it came to an end, and told what came of its tests."""
+        return self.report(folder).exists()
+
+    def _cases(self, folder: Path) -> list[ET.Element]:
+        return _cases(self.report(folder)) if self.has_ended(folder) else []
 
     def run(self, folder: Path, environment: Mapping[str, str], arguments: list[str], second: bool = False) -> int:
         """Run it, or what failed of it a second time; print what it says when it is over, and return its exit code."""

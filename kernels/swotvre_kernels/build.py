@@ -202,7 +202,7 @@ def _install(plan: _Plan, environment: Path, hold: int, progress: Progress, seco
     with _measured(seconds, "install and compile"):
         install = _install_lock(plan, environment, log, hold, progress)
     with _measured(seconds, "digest"):
-        files = _digest_installed(environment, install, plan.definition.unwanted_modules, progress)
+        files = _digest_installed(environment, install, progress)
     if plan.project:
         progress(f"Installing swot-vre {plan.project.version}", 0.60)
         with _measured(seconds, "project"):
@@ -229,7 +229,9 @@ def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress
         what = "the lock cannot be installed"
         run_logged([*command, *options, "-r", str(lock)], log, hold=hold, what=what, tick=show)
         for module in plan.definition.unwanted_modules:
-            for folder in (environment / "lib").glob(f"python3.*/site-packages/{module}"):
+            for folder in environment.glob(f"lib/python*/site-packages/{module}"):
+                for record in folder.parent.glob("*.dist-info/RECORD"):
+                    _forget(record, f"{module}/")
                 shutil.rmtree(folder)
 
     if twin is None:
@@ -244,20 +246,14 @@ def _install_lock(plan: _Plan, environment: Path, log: Path, hold: int, progress
     return install
 
 
-def _digest_installed(
-    environment: Path, install: Callable[..., None], unwanted: tuple[str, ...], progress: Progress
-) -> Files:
+def _digest_installed(environment: Path, install: Callable[..., None], progress: Progress) -> Files:
     """Return the files of ``environment``; a package with others than its RECORD says is first installed anew.
 
     Files are links into uv's cache: whoever edits one in a kernel edits it in the cache, and in the next kernel too.
     """
     progress("Checking the installed files", 0.60)
     files = digest_files(environment)
-    damaged = {
-        path: package
-        for path, package in unlike_records(environment, files).items()
-        if not any(f"/site-packages/{module}/" in path for module in unwanted)
-    }
+    damaged = unlike_records(environment, files)
     if damaged:
         names = sorted({package.rpartition(" ")[0] for package in damaged.values()})
         progress(f"Installing anew, past uv's cache: {', '.join(names)}", 0.60)
@@ -289,18 +285,19 @@ def _install_project(project: Project, environment: Path, log: Path, hold: int) 
     run_logged([*install, asked], log, hold=hold, what=f"{project.source} cannot be installed")
     remove_tree(wheels)
     for noted in environment.glob(f"lib/python*/site-packages/swot_vre-*.dist-info/{_TIME_OF_WHEEL}"):
-        _forget(noted)
+        _forget(noted.with_name("RECORD"), f"{noted.parent.name}/{noted.name},")
+        noted.unlink()
 
 
-def _forget(file: Path) -> None:
-    """Remove a file of a package, and its line in the package's RECORD."""
-    record = file.with_name("RECORD")
+def _forget(record: Path, beginning: str) -> None:
+    """Take the lines that begin so out of the RECORD of a package, which says what files it has."""
     lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = "".join(line for line in lines if not line.startswith(f"{file.parent.name}/{file.name},"))
+    kept = [line for line in lines if not line.startswith(beginning)]
+    if kept == lines:
+        return
     # A new file: the old one may be a link into uv's cache.
     record.unlink()
-    record.write_text(kept, encoding="utf-8")
-    file.unlink()
+    record.write_text("".join(kept), encoding="utf-8")
 
 
 def _describe(plan: _Plan, version: str, environment: Path) -> None:

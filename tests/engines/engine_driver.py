@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from cluster import HUB_ACCOUNT, USERS, wait_until
 
@@ -43,9 +44,9 @@ class Driver:
         )
         return CommandResult([*prefix, *command], done.returncode, done.stdout, done.stderr)
 
-    def submit(self, script: str = "sleep 300", **changes: object) -> str:
+    def submit(self, script: str = "sleep 300", **changes: Any) -> str:
         """Submit a job of the user and return its id."""
-        request = replace(self.request, **changes)  # type: ignore[arg-type]
+        request = replace(self.request, **changes)
         result = self.run(self.engine.submit_command(request), USER, f"#!/bin/bash\n{script}\n")
         self.submitted.append(self.engine.parse_submitted(result))
         return self.submitted[-1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from swotvre_catalogs.cube.chunk_table import ChunkTable, LeftOutFile
+from swotvre_catalogs.cube.chunk_table import ChunkTable
 from swotvre_catalogs.cube.errors import CubeError
 from swotvre_catalogs.cube.indexer import Indexer
 from swotvre_catalogs.cube.listing import list_files
@@ -20,6 +20,7 @@ from swotvre_catalogs.cube.plan import ArrayPlan, plan_arrays
 from swotvre_catalogs.cube.publication import Publication
 from swotvre_catalogs.cube.repository import BRANCH, create_repository, cube_name, first_line, open_repository
 from swotvre_catalogs.cube.table_building import Changes, TableBuilder, find_changes
+from swotvre_catalogs.cube.table_streams import LeftOutFile
 from swotvre_catalogs.cube.versions import CubeVersion
 from swotvre_catalogs.errors import MissingGranuleError
 from swotvre_catalogs.granules import absence

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import h5py
 import numpy
@@ -71,31 +71,14 @@ class IndexedFile:
             parts.append(columns)
         return cls(path, size_bytes, modified_ns, etag, layout, parts[0], parts[1], geometry)
 
-    def packed(self) -> PackedFile:
-        """Return the same with one array instead of two per variable: a tenth of the memory."""
-        facts = (self.path, self.size_bytes, self.modified_ns, self.etag, self.layout, self.geometry)
-        return PackedFile(facts, self.positions())
-
     def __reduce__(self) -> tuple[Any, ...]:
-        # What is many takes its time between processes.
-        return PackedFile.unpacked, (self.packed(),)
+        # One array instead of two per variable: what is many takes its time between processes.
+        facts = (self.path, self.size_bytes, self.modified_ns, self.etag, self.layout, self.geometry)
+        return _of_positions, (facts, self.positions())
 
 
-class PackedFile(NamedTuple):
-    """An `IndexedFile` of which there may be very many."""
-
-    #: Path, size, time, etag, layout and geometry.
-    facts: tuple[Any, ...]
-    positions: NDArray[numpy.int64]
-
-    @property
-    def path(self) -> str:
-        """Relative to the datalake."""
-        return str(self.facts[0])
-
-    def unpacked(self) -> IndexedFile:
-        """Return the file."""
-        return IndexedFile.of_positions(*self.facts, positions=self.positions)
+def _of_positions(facts: tuple[Any, ...], positions: NDArray[numpy.int64]) -> IndexedFile:
+    return IndexedFile.of_positions(*facts, positions=positions)
 
 
 class Indexer:

@@ -10,9 +10,10 @@ import numpy
 from numpy.typing import NDArray
 
 from swotvre_catalogs.cube.block_bounds import file_bounds
-from swotvre_catalogs.cube.chunk_table import NOT_CONTIGUOUS, file_lines
+from swotvre_catalogs.cube.chunk_table import file_lines
 from swotvre_catalogs.cube.layout import FileLayout
 from swotvre_catalogs.cube.positions import Positions
+from swotvre_catalogs.cube.table_streams import NOT_CONTIGUOUS
 from swotvre_catalogs.cycles import EARTH_RADIUS_KM, TOLERANCE_KM, match_lines
 
 

@@ -14,7 +14,7 @@ from swotvre_catalogs.cube.layout import VariableLayout
 
 if TYPE_CHECKING:
     from swotvre_catalogs.byte_ranges import RangeReader
-    from swotvre_catalogs.cube.chunk_table import FileRow
+    from swotvre_catalogs.cube.table_streams import FileRow
     from swotvre_catalogs.datalake import Datalake
 
 #: Latitude and longitude of a file in degrees, shape (num_lines, n): its edges, its middle and some pixels between.

@@ -13,14 +13,7 @@ import numpy
 from numpy.typing import NDArray
 
 from swotvre_catalogs.byte_ranges import ReplacedFileError
-from swotvre_catalogs.cube.chunk_table import (
-    ChunkTable,
-    CubeGeometry,
-    FileRow,
-    LeftOutFile,
-    cycle_to_bytes,
-    file_lines,
-)
+from swotvre_catalogs.cube.chunk_table import ChunkTable, file_lines
 from swotvre_catalogs.cube.errors import CubeError, DamagedFileError
 from swotvre_catalogs.cube.indexer import GEOMETRY, IndexedFile
 from swotvre_catalogs.cube.layout import FileLayout
@@ -28,6 +21,7 @@ from swotvre_catalogs.cube.listing import ListedFile
 from swotvre_catalogs.cube.parallel_indexing import index_files
 from swotvre_catalogs.cube.placement import PassPlacement, PlacedFile, place_pass
 from swotvre_catalogs.cube.positions import read_positions
+from swotvre_catalogs.cube.table_streams import CubeGeometry, FileRow, LeftOutFile, cycle_to_bytes
 from swotvre_catalogs.datalake import Datalake
 from swotvre_catalogs.index.scanning import ScannedBounds
 from swotvre_catalogs.index.scans import Scans

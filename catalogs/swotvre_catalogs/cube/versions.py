@@ -54,7 +54,8 @@ class CubeVersion:
 
     def chunk_table(self) -> ChunkTable:
         """Read the chunk table of the commit."""
-        cycles = {int(name.removeprefix("cycle_")): data for name, data in self._parts.items() if "cycle_" in name}
+        numbers = {name: name.removeprefix("cycle_") for name in self._parts}
+        cycles = {int(number): self._parts[name] for name, number in numbers.items() if number != name}
         return ChunkTable.from_bytes(self._parts["geometry"], cycles, self.commit)
 
     @cached_property

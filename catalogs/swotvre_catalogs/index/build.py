@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
-from swotvre_catalogs.cube.indexer import PackedFile
+from swotvre_catalogs.cube.indexer import IndexedFile
 from swotvre_catalogs.datalake import StoredFile
 from swotvre_catalogs.granules import Granule, parse_granule
 from swotvre_catalogs.index.listing import list_files
@@ -150,12 +150,11 @@ def _is_new(known: FileRecord | None, checksums: bool) -> bool:
 
 def _keep_scans(scans: Scans, unfinished: Unfinished, listed: Sequence[tuple[ListedFile, Granule]]) -> None:
     cycle = {file.path: granule.values["cycle_number"] for file, granule in listed} if unfinished.scanned else {}
-    by_cycle: dict[int, list[PackedFile]] = {}
+    by_cycle: dict[int, list[IndexedFile]] = {}
     for one in unfinished.scanned:
         if one.path in cycle:  # else it was removed since an ended build found it
             by_cycle.setdefault(cycle[one.path], []).append(one)
-    # One cycle at a time is unpacked.
-    scans.update({number: (one.unpacked() for one in files) for number, files in by_cycle.items()}, cycle)
+    scans.update(by_cycle, cycle)
     if unfinished.bounds:
         scans.add_bounds(unfinished.bounds)
 

@@ -7,7 +7,7 @@ import os
 
 import pyarrow
 
-from swotvre_catalogs.cube.indexer import PackedFile
+from swotvre_catalogs.cube.indexer import IndexedFile
 from swotvre_catalogs.index.place import Place
 from swotvre_catalogs.index.record_table import read_records, write_records
 from swotvre_catalogs.index.records import FileRecord
@@ -34,14 +34,14 @@ class Unfinished:
         self._waiting = Inspected([], [], {})
         self._numbers = itertools.count()
         self.records: list[FileRecord] = []
-        self.scanned: list[PackedFile] = []
+        self.scanned: list[IndexedFile] = []
         self.bounds: dict[int, ScannedBounds] = {}
         for name in place.list(self._folder):
             self._take_up(f"{self._folder}/{name}")
 
     def add(self, found: Inspected) -> None:
         """Add what was found in some files."""
-        self.scanned += [one.packed() for one in found.scans]
+        self.scanned += found.scans
         for fingerprint, bounds in found.bounds.items():
             # Two workers may have read the same pass: which of them was first must not matter.
             known = self.bounds.setdefault(fingerprint, bounds)
@@ -63,7 +63,7 @@ class Unfinished:
         try:
             written = self._place.read_bytes(path)
             if path.endswith(".arrow"):
-                self.scanned += [one.packed() for one in self._scans.unpacked(written)]
+                self.scanned += self._scans.unpacked(written)
             else:
                 self.records += read_records(written)
         except (FileNotFoundError, pyarrow.ArrowException, ValueError):

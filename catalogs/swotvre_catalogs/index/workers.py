@@ -250,6 +250,9 @@ def _without_main() -> Iterator[None]:
     A worker needs nothing of it; Python would ask for ``if __name__ == "__main__":`` in it.
     """
     main = sys.modules["__main__"]
+    if getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None:
+        yield  # of a notebook nothing is imported, and its threads may need it meanwhile
+        return
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield

@@ -113,7 +113,8 @@ class _Work:
                 ahead.submit(self._read_ahead, reader)
         else:
             with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="reduce") as wide:
-                wait(self.geometry.prepare(wide))
+                for future in self.geometry.prepare(wide):
+                    future.result()
 
     def _read_ahead(self, reader: LocalRangeReader) -> None:
         # The disk works while positions are inflated. Variables in many chunks wait until it is known which are needed.

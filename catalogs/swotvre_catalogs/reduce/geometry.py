@@ -43,7 +43,7 @@ class PassGeometry:
 
     @property
     def scratch(self) -> Scratch:
-        """The buffers of the thread that asks: new memory for each file would cost half as much as inflating it."""
+        """The buffers of the thread that asks: into new memory, inflating takes a third more."""
         if not hasattr(self._of_thread, "scratch"):
             self._of_thread.scratch = Scratch()
         scratch: Scratch = self._of_thread.scratch
@@ -57,7 +57,7 @@ class PassGeometry:
     def prepare(self, pool: ThreadPoolExecutor) -> list[Future[Any]]:
         """Have the positions of a few passes read at once: over a network one after the other takes long.
 
-        What fails is not remembered: who asks for that pass tries again, and is told.
+        What fails is not remembered: who does not look at what is returned tries again for that pass, and is told.
         """
         return [pool.submit(self._inside, number) for number in self._plan.windows] if self.is_small else []
 

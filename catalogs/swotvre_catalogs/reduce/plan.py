@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from swotvre_catalogs.cube.chunk_table import NOT_CONTIGUOUS, ChunkTable
+from swotvre_catalogs.cube.chunk_table import ChunkTable
 from swotvre_catalogs.cube.layout import FileLayout
+from swotvre_catalogs.cube.table_streams import NOT_CONTIGUOUS
 from swotvre_catalogs.index.bbox import Box
 from swotvre_catalogs.object_store import FileIdentity, RangeReader
 from swotvre_catalogs.reduce import kernels

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from swotvre_catalogs.cube.chunk_table import ChunkTable
 from swotvre_catalogs.cube.layout import FileLayout
+from swotvre_catalogs.index.bbox import Box
 from swotvre_catalogs.object_store import open_reader
 from swotvre_catalogs.reduce import kernels
 from swotvre_catalogs.reduce.errors import QualityError, ReductionError
@@ -69,7 +70,7 @@ def plan_request(entry: Entry, table: ChunkTable, request: Request, grouping: Gr
     passes = numpy.arange(len(table.pass_numbers))
     windows: dict[int, tuple[int, int]] = {}
     if request.box is not None:
-        windows = _windows(table, request)
+        windows = _windows(table, request.box)
         passes = numpy.array(sorted(windows), dtype="int64")
         chosen &= numpy.isin(table.pass_index, passes)
     rows = numpy.flatnonzero(chosen)
@@ -106,9 +107,9 @@ def plan_request(entry: Entry, table: ChunkTable, request: Request, grouping: Gr
     return Planned(plan, grouping, passes, rows, reason)
 
 
-def _windows(table: ChunkTable, request: Request) -> dict[int, tuple[int, int]]:
+def _windows(table: ChunkTable, box: Box) -> dict[int, tuple[int, int]]:
     windows: dict[int, tuple[int, int]] = {}
-    for number, lines in table.candidates(request.box):  # type: ignore[arg-type]
+    for number, lines in table.candidates(box):
         first, last = windows.get(number, (lines.start, lines.stop))
         windows[number] = (min(first, lines.start), max(last, lines.stop))
     return windows
